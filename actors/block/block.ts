@@ -1,0 +1,42 @@
+/**
+ * A click block: one record of the click log. The value is pure rows (row.ts); everything
+ * about the block itself travels in the record's headers.
+ */
+import { crc32 } from "node:zlib";
+
+export const BLOCK_FORMAT_VERSION = 1;
+
+export interface BlockHeader {
+  readonly formatVersion: number;
+  /** Fencing epoch of the owner's assignment. */
+  readonly epoch: number;
+  /** Random id of the owner's incarnation (1 … 2^48-1): (writer, sequence) names one block for ever. */
+  readonly writer: number;
+  /** 1, 2, 3 … within one writer; unsigned 32-bit. Every row repeats it, for the raw table. */
+  readonly sequence: number;
+  readonly rowCount: number;
+  /** The owner's clock at the append, never behind the partition's last block (ms). */
+  readonly appendTimeMs: number;
+  /** Offset behind the last spilled click that this block holds, or -1 for none. */
+  readonly spillOffset: number;
+  /** CRC-32 of the value. */
+  readonly crc: number;
+}
+
+export interface Block {
+  readonly header: BlockHeader;
+  readonly value: Buffer;
+}
+
+/** A block with the place that the log gave it. */
+export interface LogRecord extends Block {
+  readonly offset: number;
+}
+
+export function makeBlock(header: Omit<BlockHeader, "formatVersion" | "crc">, value: Buffer): Block {
+  return { header: { ...header, formatVersion: BLOCK_FORMAT_VERSION, crc: crc32(value) }, value };
+}
+
+export function isBlockIntact(block: Block): boolean {
+  return crc32(block.value) === block.header.crc;
+}

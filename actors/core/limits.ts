@@ -1,0 +1,155 @@
+/**
+ * Every limit and default of the click path, in one place. Units stand last in the names.
+ * `assertLimits` holds the relations between them; each program calls it at start.
+ */
+import { AdtallyError } from "./errors.ts";
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const MIB = 1024 * 1024;
+
+export interface Limits {
+  /** How long after its impression a token (or an SDK's click id) can count. */
+  readonly tokenLifeMs: number;
+  /** A click whose own time lies further behind its receipt than this is LATE. */
+  readonly allowedLatenessMs: number;
+  /** How far ahead of the gateway's clock a client's clock may run. */
+  readonly clockSkewMs: number;
+  /** How long a shard remembers a counted id, by the id's own timestamp. */
+  readonly dedupRetentionMs: number;
+  /** Width of one dedup time slice: expiry drops a slice whole. */
+  readonly dedupSliceMs: number;
+  readonly bloomFalsePositiveRate: number;
+  /** Ids held in memory by a shard before they are written to its store as one run. */
+  readonly dedupRunIds: number;
+  /** The longest a shard's state may go unsaved while clicks come: bounds the replay by time. */
+  readonly stateSaveIntervalMs: number;
+  /** How long a window can still change, by the window's own minute. */
+  readonly windowRetentionMs: number;
+  /** Windows older than this behind the watermark leave memory (their store copy stays). */
+  readonly windowMemoryMs: number;
+  /** Counts leave for ClickHouse this often; well under the second that an advertiser may wait. */
+  readonly countFlushIntervalMs: number;
+  /** Raw rows leave for ClickHouse this often (embedded form). */
+  readonly rawIngestIntervalMs: number;
+  readonly rawIngestMaxBytes: number;
+  /** New generations are published at least this long before the time they take force. */
+  readonly routingLeadMs: number;
+  readonly logRetentionMs: number;
+  readonly logSegmentBytes: number;
+  /** Bytes that may wait for one group commit of the embedded log. */
+  readonly logQueueMaxBytes: number;
+  /** A block's size at the most; a Kafka broker's default record limit is 1 MiB. */
+  readonly blockMaxRows: number;
+  readonly blockMaxBytes: number;
+  /** Clicks that may wait in one shard's mailbox. */
+  readonly mailboxMaxClicks: number;
+  readonly submitDeadlineMs: number;
+  readonly appendDeadlineMs: number;
+  readonly overloadRetryAfterMs: number;
+  /** Clicks in one public gRPC batch. */
+  readonly batchMaxClicks: number;
+  /** Batches of one StreamClicks call that may be under way at once. */
+  readonly streamWindowBatches: number;
+  readonly grpcMessageMaxBytes: number;
+  readonly userAgentMaxBytes: number;
+  readonly httpBodyMaxBytes: number;
+  readonly httpImportLineMaxBytes: number;
+  readonly httpHeadersTimeoutMs: number;
+  readonly httpRequestTimeoutMs: number;
+  /** HTTP clicks waiting for their verdict; past it a click is answered 503. */
+  readonly httpMaxWaitingClicks: number;
+  readonly impressionsMaxCount: number;
+  readonly destinationMaxBytes: number;
+  readonly catalogueCacheAds: number;
+  readonly maxShards: number;
+  readonly drainDeadlineMs: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  tokenLifeMs: 2 * HOUR_MS,
+  allowedLatenessMs: 5 * MINUTE_MS,
+  clockSkewMs: MINUTE_MS,
+  dedupRetentionMs: 2 * HOUR_MS + 30 * MINUTE_MS,
+  dedupSliceMs: 5 * MINUTE_MS,
+  bloomFalsePositiveRate: 0.01,
+  dedupRunIds: 131_072,
+  stateSaveIntervalMs: 30 * SECOND_MS,
+  windowRetentionMs: 3 * HOUR_MS,
+  windowMemoryMs: 5 * MINUTE_MS,
+  countFlushIntervalMs: 400,
+  rawIngestIntervalMs: 700,
+  rawIngestMaxBytes: 64 * MIB,
+  routingLeadMs: 2 * MINUTE_MS,
+  logRetentionMs: 7 * 24 * HOUR_MS,
+  logSegmentBytes: 128 * MIB,
+  logQueueMaxBytes: 64 * MIB,
+  blockMaxRows: 8_192,
+  blockMaxBytes: 960 * 1024,
+  mailboxMaxClicks: 65_536,
+  submitDeadlineMs: 10 * SECOND_MS,
+  appendDeadlineMs: 5 * SECOND_MS,
+  overloadRetryAfterMs: 200,
+  batchMaxClicks: 5_000,
+  streamWindowBatches: 16,
+  grpcMessageMaxBytes: 4 * MIB,
+  userAgentMaxBytes: 255,
+  httpBodyMaxBytes: MIB,
+  httpImportLineMaxBytes: 16 * 1024,
+  httpHeadersTimeoutMs: 10 * SECOND_MS,
+  httpRequestTimeoutMs: 30 * SECOND_MS,
+  httpMaxWaitingClicks: 20_000,
+  impressionsMaxCount: 10_000,
+  destinationMaxBytes: 2_048,
+  catalogueCacheAds: 200_000,
+  maxShards: 4_096,
+  drainDeadlineMs: 20 * SECOND_MS,
+};
+
+/** Each relation with the promise that breaks without it. Exported so that a test can list them. */
+export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] = [
+  [
+    "dedupRetentionMs ≥ tokenLifeMs + allowedLatenessMs + clockSkewMs (else a live token could count twice)",
+    (l) => l.dedupRetentionMs >= l.tokenLifeMs + l.allowedLatenessMs + l.clockSkewMs,
+  ],
+  [
+    "windowRetentionMs ≥ dedupRetentionMs + clockSkewMs + one minute (else a countable click finds its window gone)",
+    (l) => l.windowRetentionMs >= l.dedupRetentionMs + l.clockSkewMs + MINUTE_MS,
+  ],
+  [
+    "logRetentionMs ≥ 2 × dedupRetentionMs (else a lost store cannot be rebuilt from the log)",
+    (l) => l.logRetentionMs >= 2 * l.dedupRetentionMs,
+  ],
+  [
+    "routingLeadMs > clockSkewMs (else an id of a fast clock is routed by two generations)",
+    (l) => l.routingLeadMs > l.clockSkewMs,
+  ],
+  [
+    "countFlushIntervalMs ≤ 500 (else a click is not queryable within the second)",
+    (l) => l.countFlushIntervalMs <= 500,
+  ],
+  [
+    "submitDeadlineMs > appendDeadlineMs (else a caller gives up while its click may still be counted)",
+    (l) => l.submitDeadlineMs > l.appendDeadlineMs,
+  ],
+  [
+    "mailboxMaxClicks ≥ batchMaxClicks (else the largest batch never fits)",
+    (l) => l.mailboxMaxClicks >= l.batchMaxClicks,
+  ],
+  [
+    "logQueueMaxBytes ≥ 4 × blockMaxBytes (else shards starve one another in a group commit)",
+    (l) => l.logQueueMaxBytes >= 4 * l.blockMaxBytes,
+  ],
+  ["blockMaxBytes < 1 MiB (a broker's default record limit)", (l) => l.blockMaxBytes < MIB],
+  ["userAgentMaxBytes ≤ 16383 (two length bytes in a row)", (l) => l.userAgentMaxBytes <= 16_383],
+  ["0 < bloomFalsePositiveRate < 0.5", (l) => l.bloomFalsePositiveRate > 0 && l.bloomFalsePositiveRate < 0.5],
+  ["dedupSliceMs divides into whole minutes", (l) => l.dedupSliceMs > 0 && l.dedupSliceMs % MINUTE_MS === 0],
+];
+
+/** Throws LIMITS_INCONSISTENT with the name of the relation that does not hold. */
+export function assertLimits(limits: Limits): void {
+  for (const [name, holds] of RELATIONS) {
+    if (!holds(limits)) throw new AdtallyError("LIMITS_INCONSISTENT", `limits: ${name} does not hold`);
+  }
+}
