@@ -81,7 +81,7 @@ export const DEFAULT_LIMITS: Limits = {
   countFlushIntervalMs: 400,
   rawIngestIntervalMs: 700,
   rawIngestMaxBytes: 64 * MIB,
-  routingLeadMs: 2 * MINUTE_MS,
+  routingLeadMs: 3 * MINUTE_MS,
   logRetentionMs: 7 * 24 * HOUR_MS,
   logSegmentBytes: 128 * MIB,
   logQueueMaxBytes: 64 * MIB,
@@ -122,8 +122,8 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
     (l) => l.logRetentionMs >= 2 * l.dedupRetentionMs,
   ],
   [
-    "routingLeadMs > clockSkewMs (else an id of a fast clock is routed by two generations)",
-    (l) => l.routingLeadMs > l.clockSkewMs,
+    "routingLeadMs > 2 × clockSkewMs (else an id of a fast clock is routed by two generations, or never)",
+    (l) => l.routingLeadMs > 2 * l.clockSkewMs,
   ],
   [
     "countFlushIntervalMs ≤ 500 (else a click is not queryable within the second)",

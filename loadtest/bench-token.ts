@@ -1,0 +1,64 @@
+/** What a token costs: `node loadtest/bench-token.ts`. */
+import { randomBytes } from "node:crypto";
+import { v7 } from "uuid";
+import { generateKeys } from "../actors/token/keys.ts";
+import { createTokenCodec, TOKEN_BYTES } from "../actors/token/token.ts";
+import { measure, printTable } from "./microbench.ts";
+
+const SAMPLES = 1024;
+const CALLS = 1_000_000;
+
+const codec = await createTokenCodec(generateKeys(randomBytes));
+const ids = Array.from({ length: SAMPLES }, () => v7({}, Buffer.alloc(16)));
+const tokens = ids.map((id, i) => codec.sign(1, BigInt(i), id));
+const texts = tokens.map((token) => codec.encodeText(token));
+const asciis = texts.map((text) => Buffer.from(text, "ascii"));
+const into = Buffer.alloc(TOKEN_BYTES);
+const sampleAt = <T>(samples: readonly T[], i: number): T => samples[i % SAMPLES]!;
+
+const repeat = (call: (i: number) => number) => (calls: number) => {
+  let sum = 0;
+  for (let i = 0; i < calls; i++) sum += call(i);
+  return sum;
+};
+
+printTable("tokens", [
+  measure(
+    "sign",
+    CALLS,
+    repeat((i) => codec.sign(1, 1001n, sampleAt(ids, i))[43]!),
+  ),
+  measure(
+    "verify",
+    CALLS,
+    repeat((i) => codec.verify(sampleAt(tokens, i))),
+  ),
+  measure(
+    "encodeText",
+    CALLS,
+    repeat((i) => codec.encodeText(sampleAt(tokens, i)).length),
+  ),
+  measure(
+    "decodeText",
+    CALLS,
+    repeat((i) => codec.decodeText(sampleAt(texts, i), into)),
+  ),
+  measure(
+    "decodeAscii",
+    CALLS,
+    repeat((i) => codec.decodeAscii(sampleAt(asciis, i), into)),
+  ),
+  measure(
+    "decodeText + verify",
+    CALLS,
+    repeat((i) => codec.decodeText(sampleAt(texts, i), into) + codec.verify(into)),
+  ),
+  measure(
+    "for comparison: Buffer.from + re-encode",
+    CALLS,
+    repeat((i) => {
+      const text = sampleAt(texts, i);
+      return Buffer.from(text, "base64url").toString("base64url") === text ? 1 : 0;
+    }),
+  ),
+]);
