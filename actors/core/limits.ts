@@ -62,7 +62,13 @@ export interface Limits {
   readonly httpMaxWaitingClicks: number;
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
+  readonly adTitleMaxBytes: number;
   readonly catalogueCacheAds: number;
+  /** Ads that an import writes (and syncs) at once: bounds how long it holds the event loop. */
+  readonly importBatchAds: number;
+  /** Bad lines that an import names in its last line; all are counted. */
+  readonly importMaxErrors: number;
+  readonly importProgressIntervalMs: number;
   readonly maxShards: number;
   readonly drainDeadlineMs: number;
 }
@@ -102,7 +108,11 @@ export const DEFAULT_LIMITS: Limits = {
   httpMaxWaitingClicks: 20_000,
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
+  adTitleMaxBytes: 512,
   catalogueCacheAds: 200_000,
+  importBatchAds: 512,
+  importMaxErrors: 100,
+  importProgressIntervalMs: SECOND_MS,
   maxShards: 4_096,
   drainDeadlineMs: 20 * SECOND_MS,
 };

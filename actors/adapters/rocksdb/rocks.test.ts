@@ -62,6 +62,16 @@ describe("openRocks", () => {
     await (await openRocks(dir)).close();
   });
 
+  test("a closed store refuses every call, rather than crashing the process", async () => {
+    const store = await openRocks(dir);
+    await store.close();
+    expect(() => store.get(b("a"))).toThrow("was closed");
+    expect(() => store.batch()).toThrow("was closed");
+    expect(() => store.scan({})).toThrow("was closed");
+    await expect(store.getManyAsync([b("a")])).rejects.toThrow("was closed");
+    await expect(store.deleteRange({ gte: b("a"), lt: b("b") })).rejects.toThrow("was closed");
+  });
+
   test("and from another process", async () => {
     const script = `import { openRocks } from ${JSON.stringify(join(import.meta.dirname, "rocks.ts"))};
       await openRocks(${JSON.stringify(dir)}); process.stdout.write("open"); process.stdin.resume();`;

@@ -77,7 +77,13 @@ export async function openRocks(dir: string, options: RocksOptions = {}): Promis
 }
 
 function wrap(db: RocksLevel, dir: string): Rocks {
+  let closed = false;
+  // The driver checks nothing on its synchronous ways: a read after close would crash the process.
+  const assertOpen = () => {
+    if (closed) throw new AdtallyError("STATE_IMPOSSIBLE", `${dir} was closed and is used again`);
+  };
   const guarded = <T>(run: () => T): T => {
+    assertOpen();
     try {
       return run();
     } catch (error) {
@@ -88,11 +94,14 @@ function wrap(db: RocksLevel, dir: string): Rocks {
     dir,
     get: (key) => guarded(() => db._getManySync([key], BUFFERS)[0]),
     getMany: (keys) => guarded(() => db._getManySync(keys, BUFFERS)),
-    getManyAsync: (keys) =>
-      db._getManyAsync(keys, BUFFERS).catch((error: unknown) => {
+    getManyAsync: async (keys) => {
+      assertOpen();
+      return db._getManyAsync(keys, BUFFERS).catch((error: unknown) => {
         throw readError(dir, error);
-      }),
+      });
+    },
     batch: () => {
+      assertOpen();
       const batch = db._chainedBatch();
       return {
         put: (key, value) => batch._put(key, value),
@@ -110,13 +119,20 @@ function wrap(db: RocksLevel, dir: string): Rocks {
         discard: () => batch._closeSync(),
       };
     },
-    scan: (scanOptions) => scan(db, dir, scanOptions),
+    scan: (scanOptions) => {
+      assertOpen();
+      return scan(db, dir, scanOptions);
+    },
     deleteRange: (range) =>
       new Promise((resolve, reject) => {
+        assertOpen();
         db._clear(range, (error) => (error === null ? resolve() : reject(error)));
       }),
     property: (name) => guarded(() => db.getProperty(name)),
-    close: () => db.close(),
+    close: () => {
+      closed = true;
+      return db.close();
+    },
   };
 }
 
