@@ -27,7 +27,7 @@ const adOf = (n: number): Ad => ({
   title: `Summer sale ${n}`,
 });
 
-const mib = (bytes: number) => mib(bytes);
+const mib = (bytes: number) => Math.round(bytes / 1024 / 1024);
 const memory = () => {
   const { rss, heapTotal } = process.memoryUsage();
   return `${mib(rss)} MiB, of which V8's heap ${mib(heapTotal)} MiB`;
