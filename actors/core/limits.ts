@@ -53,6 +53,14 @@ export interface Limits {
   /** Batches of one StreamClicks call that may be under way at once. */
   readonly streamWindowBatches: number;
   readonly grpcMessageMaxBytes: number;
+  /** Bytes of all click messages that a gateway's gRPC server has under way at once. */
+  readonly grpcInFlightMaxBytes: number;
+  /** Calls that one gRPC connection may have open at once. */
+  readonly grpcMaxStreamsPerConnection: number;
+  /** StreamClicks calls that a gateway has open at once. */
+  readonly grpcMaxClickStreams: number;
+  readonly grpcKeepaliveTimeMs: number;
+  readonly grpcKeepaliveTimeoutMs: number;
   readonly userAgentMaxBytes: number;
   readonly httpBodyMaxBytes: number;
   readonly httpImportLineMaxBytes: number;
@@ -60,6 +68,16 @@ export interface Limits {
   readonly httpRequestTimeoutMs: number;
   /** HTTP clicks waiting for their verdict; past it a click is answered 503. */
   readonly httpMaxWaitingClicks: number;
+  /** HTTP clicks that are handed to the shards in one go. */
+  readonly httpGatherMaxClicks: number;
+  readonly httpMaxConnections: number;
+  readonly httpHeaderMaxBytes: number;
+  readonly httpKeepAliveMs: number;
+  /** How long a gateway waits for the catalogue before it answers that it is unavailable. */
+  readonly catalogueDeadlineMs: number;
+  /** First and longest wait before a broken stream to an actor host is opened again. */
+  readonly reconnectMinMs: number;
+  readonly reconnectMaxMs: number;
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
@@ -100,12 +118,24 @@ export const DEFAULT_LIMITS: Limits = {
   batchMaxClicks: 5_000,
   streamWindowBatches: 16,
   grpcMessageMaxBytes: 4 * MIB,
+  grpcInFlightMaxBytes: 128 * MIB,
+  grpcMaxStreamsPerConnection: 256,
+  grpcMaxClickStreams: 256,
+  grpcKeepaliveTimeMs: 30 * SECOND_MS,
+  grpcKeepaliveTimeoutMs: 10 * SECOND_MS,
   userAgentMaxBytes: 255,
   httpBodyMaxBytes: MIB,
   httpImportLineMaxBytes: 16 * 1024,
   httpHeadersTimeoutMs: 10 * SECOND_MS,
   httpRequestTimeoutMs: 30 * SECOND_MS,
   httpMaxWaitingClicks: 20_000,
+  httpGatherMaxClicks: 1_024,
+  httpMaxConnections: 20_000,
+  httpHeaderMaxBytes: 16 * 1024,
+  httpKeepAliveMs: 75 * SECOND_MS,
+  catalogueDeadlineMs: 2 * SECOND_MS,
+  reconnectMinMs: 100,
+  reconnectMaxMs: 5 * SECOND_MS,
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,
