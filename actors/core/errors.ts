@@ -29,6 +29,8 @@ const CODES = {
   OVERLOADED: "retry",
   PERMISSION_DENIED: "refuse",
   PORT_IN_USE: "refuse",
+  ROUTING_TABLE_STALE: "retry",
+  SCHEMA_TOO_NEW: "refuse",
   SHARD_HALTED: "retry",
   STATE_IMPOSSIBLE: "halt",
   STORE_CORRUPT: "retry",
