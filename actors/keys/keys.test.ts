@@ -1,0 +1,96 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { createMemoryKeyStore } from "../adapters/memory/memory-key-store.ts";
+import { digestOf, generateKey, isKeyText, keyRecord, permits } from "./api-key.ts";
+import { bearerOf, createAuthenticator } from "./authenticate.ts";
+
+describe("API keys", () => {
+  test("a key is adk_ and 24 random bytes in base64url", () => {
+    expect(generateKey(randomBytes)).toMatch(/^adk_[A-Za-z0-9_-]{32}$/);
+    expect(generateKey((count) => Buffer.alloc(count, 0xff))).toBe(`adk_${"_".repeat(32)}`);
+  });
+
+  test("a record holds the digest and not the key", () => {
+    const record = keyRecord("adk_secret", "ci", ["report"], 5);
+    expect(record.digest).toEqual(digestOf("adk_secret"));
+    expect(JSON.stringify(record)).not.toContain("adk_secret");
+  });
+
+  test("admin permits all, any other scope only itself", () => {
+    const of = (...scopes: Parameters<typeof permits>[1][]) => ({ keyId: "k", name: "n", scopes });
+    expect(permits(of("admin"), "submit")).toBe(true);
+    expect(permits(of("report"), "report")).toBe(true);
+    expect(permits(of("report", "submit"), "placement")).toBe(false);
+    expect(permits(of(), "report")).toBe(false);
+  });
+
+  test.each([
+    ["secret", true],
+    ["a".repeat(256), true],
+    ["a".repeat(257), false],
+    ["", false],
+    ["a b", false],
+    ["schlüssel", false],
+    ["a\n", false],
+  ])("%j as a key: %s", (text, taken) => expect(isKeyText(text)).toBe(taken));
+});
+
+describe("authenticate", () => {
+  test("knows stored and given keys, and no others", async () => {
+    const store = createMemoryKeyStore();
+    const key = generateKey(randomBytes);
+    await store.add(keyRecord(key, "ci", ["report"], 5));
+    const { authenticate } = createAuthenticator(store, [
+      { key: "chosen", name: "admin", scopes: ["admin"] },
+    ]);
+
+    expect(authenticate(key)).toMatchObject({ name: "ci", scopes: ["report"] });
+    expect(authenticate(key)).toMatchObject({ name: "ci" });
+    expect(authenticate("chosen")).toMatchObject({ name: "admin", scopes: ["admin"] });
+    for (const wrong of [
+      undefined,
+      "",
+      "chosen ",
+      "Chosen",
+      key + "A",
+      key.slice(0, -1),
+      "a".repeat(10_000),
+    ]) {
+      expect(authenticate(wrong)).toBeUndefined();
+    }
+    expect(store.list()).toHaveLength(1);
+  });
+
+  test("refuses a removed key once it is forgotten", async () => {
+    const store = createMemoryKeyStore();
+    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    await store.add(record);
+    const { authenticate, forget } = createAuthenticator(store);
+    expect(authenticate("adk_x")).toBeDefined();
+    expect(await store.remove(record.keyId)).toBe(true);
+    forget(record.keyId);
+    expect(authenticate("adk_x")).toBeUndefined();
+  });
+
+  test("never trusts the store's look-up alone", () => {
+    const other = keyRecord("adk_other", "other", ["admin"], 5);
+    const { authenticate } = createAuthenticator({ ...createMemoryKeyStore(), find: () => other });
+    expect(authenticate("adk_mine")).toBeUndefined();
+    expect(authenticate("adk_other")).toBeDefined();
+  });
+});
+
+describe("bearerOf", () => {
+  test.each([
+    ["Bearer adk_x", "adk_x"],
+    ["bearer  adk_x ", "adk_x"],
+    ["BEARER adk_x", "adk_x"],
+    ["Basic adk_x", undefined],
+    ["Bearer", undefined],
+    ["Bearer ", undefined],
+    ["Bearer a b", undefined],
+    ["adk_x", undefined],
+    [`Bearer ${"a".repeat(600)}`, undefined],
+    [undefined, undefined],
+  ])("%j → %j", (header, key) => expect(bearerOf(header)).toBe(key));
+});
