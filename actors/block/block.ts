@@ -17,8 +17,12 @@ export interface BlockHeader {
   readonly rowCount: number;
   /** The owner's clock at the append, never behind the partition's last block (ms). */
   readonly appendTimeMs: number;
-  /** Offset behind the last spilled click that this block holds, or -1 for none. */
-  readonly spillOffset: number;
+  /**
+   * Where the rows came from, or -1 for straight from gateways. In `clicks`: offset behind the
+   * last record of the spill that this block holds. In the dead letters: offset of the block of
+   * `clicks` that holds the rows.
+   */
+  readonly sourceOffset: number;
   /** CRC-32 of the value. */
   readonly crc: number;
 }

@@ -13,11 +13,13 @@
  * log keeps a clean prefix on damage; the chain is there because "clean" is RocksDB's word:
  * each save holds its number and a CRC over itself and the one before.
  */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { AdtallyError } from "../../core/errors.ts";
 import type { BucketKey } from "../../dedup/dedup-index.ts";
 import type { RunHeader } from "../../dedup/run.ts";
-import type { ShardMeta, ShardSave, ShardStore, StoredShard } from "../../ports/shard-store.ts";
+import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
 import type { StoredMinute } from "../../window/window-set.ts";
 import { openRocks, type Range, type Rocks } from "./rocks.ts";
 
@@ -53,10 +55,16 @@ const all = (letter: string): Range => ({
 /** Everything of a letter whose first number is below `end`. */
 const below = (letter: string, end: number) => ({ gte: key(letter), lt: key(letter, [end, 6]) });
 
-export async function openShardStore(dir: string): Promise<ShardStore> {
-  return new RocksShardStore(
-    await openRocks(dir, { cacheSize: 16 * 1024 * 1024, memtableMemoryBudget: 32 * 1024 * 1024 }),
-  );
+/** Stores below `dir`, one directory a shard. */
+export function rocksShardStores(dir: string): ShardStores {
+  const dirOf = (shard: number) => join(dir, `shard-${shard}`);
+  return {
+    open: async (shard) => {
+      const options = { cacheSize: 16 * 1024 * 1024, memtableMemoryBudget: 32 * 1024 * 1024 };
+      return new RocksShardStore(await openRocks(dirOf(shard), options));
+    },
+    destroy: (shard) => rm(dirOf(shard), { recursive: true, force: true }),
+  };
 }
 
 class RocksShardStore implements ShardStore {
@@ -141,12 +149,6 @@ class RocksShardStore implements ShardStore {
       await this.#db.deleteRange(below("w", firstMinute));
       await this.#db.deleteRange(below("n", firstMinute));
     }
-  }
-
-  async wipe(): Promise<void> {
-    await this.#db.deleteRange({ gte: Buffer.from([0]), lt: Buffer.from([0xff]) });
-    this.#sequence = 0;
-    this.#chain = 0;
   }
 
   close(): Promise<void> {

@@ -1,0 +1,84 @@
+/** ShardStores in memory, for tests and the simulator: what was saved outlives a closed store. */
+import type { BucketKey } from "../../dedup/dedup-index.ts";
+import type { Run, RunHeader } from "../../dedup/run.ts";
+import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
+
+interface Saved {
+  meta: ShardMeta | undefined;
+  readonly runs: Map<string, Run>;
+  readonly minutes: Map<number, { lastChangeOffset: number; chunks: Map<number, Buffer> }>;
+}
+
+export function memoryShardStores(): ShardStores {
+  const disks = new Map<number, Saved>();
+  return {
+    open: (shard) => {
+      let disk = disks.get(shard);
+      if (disk === undefined) {
+        disk = { meta: undefined, runs: new Map(), minutes: new Map() };
+        disks.set(shard, disk);
+      }
+      return Promise.resolve(new MemoryShardStore(disk));
+    },
+    destroy: (shard) => {
+      disks.delete(shard);
+      return Promise.resolve();
+    },
+  };
+}
+
+class MemoryShardStore implements ShardStore {
+  readonly #disk: Saved;
+
+  constructor(disk: Saved) {
+    this.#disk = disk;
+  }
+
+  load(): StoredShard | undefined {
+    const { meta, runs, minutes } = this.#disk;
+    if (meta === undefined) return undefined;
+    return {
+      meta,
+      runs: [...runs.values()].map(({ slice, run, bucketBits, ids }) => ({ slice, run, bucketBits, ids })),
+      minutes: [...minutes].map(([minute, { lastChangeOffset }]) => ({ minute, lastChangeOffset })),
+    };
+  }
+
+  scanRun({ slice, run }: RunHeader): Iterable<Buffer> {
+    return this.#disk.runs.get(`${slice}/${run}`)?.buckets.filter((bucket) => bucket.length > 0) ?? [];
+  }
+
+  readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[] {
+    return keys.map(({ slice, run, bucket }) => this.#disk.runs.get(`${slice}/${run}`)?.buckets[bucket]);
+  }
+
+  readMinute(minute: number): readonly Buffer[] {
+    const chunks = this.#disk.minutes.get(minute)?.chunks ?? new Map<number, Buffer>();
+    return [...chunks].sort(([a], [b]) => a - b).map(([, bytes]) => bytes);
+  }
+
+  save({ meta, runs, minutes }: ShardSave): void {
+    this.#disk.meta = meta;
+    for (const run of runs) this.#disk.runs.set(`${run.slice}/${run.run}`, run);
+    for (const { minute, lastChangeOffset, chunks } of minutes) {
+      const stored = this.#disk.minutes.get(minute) ?? {
+        lastChangeOffset,
+        chunks: new Map<number, Buffer>(),
+      };
+      stored.lastChangeOffset = lastChangeOffset;
+      for (const { chunk, bytes } of chunks) stored.chunks.set(chunk, bytes);
+      this.#disk.minutes.set(minute, stored);
+    }
+  }
+
+  drop(firstSlice: number, firstMinute: number): Promise<void> {
+    for (const [key, { slice }] of this.#disk.runs) if (slice < firstSlice) this.#disk.runs.delete(key);
+    for (const minute of this.#disk.minutes.keys())
+      if (minute < firstMinute) this.#disk.minutes.delete(minute);
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * A Bloom filter over 128-bit ids given as two independent 32-bit hashes.
+ *
+ * Sizing: m = -n·ln(p) / ln(2)² bits and k = m/n·ln(2) probes (Bloom 1970); the k probes come
+ * from two hashes, h1 + i·h2 (Kirsch and Mitzenmacher 2006: no loss of asymptotic accuracy).
+ */
+export interface BloomFilter {
+  readonly capacity: number;
+  readonly byteLength: number;
+  readonly count: number;
+  add(h1: number, h2: number): void;
+  mayContain(h1: number, h2: number): boolean;
+}
+
+const LN2_SQUARED = Math.LN2 * Math.LN2;
+
+export function createBloom(capacity: number, falsePositiveRate: number): BloomFilter {
+  const bitCount = Math.max(64, Math.ceil((-capacity * Math.log(falsePositiveRate)) / LN2_SQUARED));
+  const words = new Uint32Array(Math.ceil(bitCount / 32));
+  const bits = words.length * 32;
+  const probes = Math.max(1, Math.round((bits / capacity) * Math.LN2));
+  let count = 0;
+  return {
+    capacity,
+    byteLength: words.byteLength,
+    get count() {
+      return count;
+    },
+    add(h1, h2) {
+      count += 1;
+      let h = h1;
+      for (let i = 0; i < probes; i++) {
+        const bit = ((h >>> 0) * bits) / 4_294_967_296;
+        const index = bit >>> 0;
+        words[index >>> 5]! |= 1 << (index & 31);
+        h = (h + h2) | 0;
+      }
+    },
+    mayContain(h1, h2) {
+      let h = h1;
+      for (let i = 0; i < probes; i++) {
+        const index = (((h >>> 0) * bits) / 4_294_967_296) >>> 0;
+        if ((words[index >>> 5]! & (1 << (index & 31))) === 0) return false;
+        h = (h + h2) | 0;
+      }
+      return true;
+    },
+  };
+}

@@ -1,0 +1,415 @@
+/**
+ * The shard actor: owns one shard's state, runs the effects of its transitions against the
+ * click log, the dead letters and the store, and answers callers. One suspension point an
+ * effect; between two of them everything is synchronous, which is what makes it an actor.
+ *
+ * Recovery: open the store, verify it, take its fold, replay the log from its offset to the
+ * end, serve. A store that is damaged is destroyed and rebuilt from the log.
+ */
+import { Reason, Verdict } from "../core/verdict.ts";
+import { makeBlock, type Block, type LogRecord } from "../block/block.ts";
+import { RowAt, rowEnd } from "../block/row.ts";
+import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
+import type { Limits } from "../core/limits.ts";
+import { WINDOW_MS } from "../core/time.ts";
+import type { ClickLog } from "../ports/click-log.ts";
+import type { ShardStore, ShardStores } from "../ports/shard-store.ts";
+import type { SubmissionResult } from "../ports/shard-port.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import { countsNotWritten, countsWritten, isSaveDue, savedState, takeCounts, takeSave } from "./flush.ts";
+import type { CountFlush } from "./flush.ts";
+import {
+  createShardState,
+  restoreState,
+  type ShardIdentity,
+  type ShardState,
+  type Waiting,
+} from "./state.ts";
+import { transition, type Command, type Effect } from "./transition.ts";
+
+const READ_BYTES = 4 * 1024 * 1024;
+const FIRST_BACKOFF_MS = 20;
+const LAST_BACKOFF_MS = 2_000;
+
+export interface ActorDeps {
+  readonly identity: ShardIdentity;
+  readonly limits: Limits;
+  readonly clicks: ClickLog;
+  readonly deadLetters: ClickLog;
+  readonly stores: ShardStores;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Runs a function once the current event-loop turn is over, so that a turn's clicks share a block. */
+  readonly defer: (run: () => void) => void;
+  readonly onHalt: (shard: number, error: AdtallyError) => void;
+}
+
+interface Caller {
+  readonly resolve: (result: SubmissionResult) => void;
+  readonly reject: (error: AdtallyError) => void;
+}
+
+export class ShardActor {
+  readonly #deps: ActorDeps;
+  readonly #state: ShardState;
+  readonly #store: ShardStore;
+  readonly #callers = new Map<Waiting, Caller>();
+  readonly #ready: Promise<void>;
+  #resolveReady!: () => void;
+  #rejectReady!: (error: AdtallyError) => void;
+  #cutScheduled = false;
+  /** Takes no new clicks. */
+  #stopped = false;
+  /** The store is closed: late answers of the log find nobody. */
+  #closed = false;
+  #savedAtMs: number;
+  #dropped = { firstSlice: 0, firstMinute: 0 };
+  /** Last clicks offset whose dead letters are in their topic. */
+  #deadLetteredOffset = -1;
+  #deadLettersUnderWay: Promise<void> = Promise.resolve();
+  #deadLettersPending = 0;
+  #deadLetterSequence = 0;
+
+  /** Opens the store and replays the log. Resolves once the shard serves. */
+  static async start(deps: ActorDeps): Promise<ShardActor> {
+    const { shard } = deps.identity;
+    let opened: Opened;
+    try {
+      opened = await openState(deps);
+    } catch (error) {
+      if (!isAdtallyError(error, "STORE_CORRUPT")) throw error;
+      deps.logger.warn({ shard, error: error.message }, "shard store damaged: rebuilding it from the log");
+      await deps.stores.destroy(shard);
+      opened = await openState(deps);
+    }
+    const actor = new ShardActor(deps, opened.state, opened.store);
+    try {
+      await actor.#recover(opened.restored);
+    } catch (error) {
+      await actor.abandon();
+      throw error;
+    }
+    return actor;
+  }
+
+  private constructor(deps: ActorDeps, state: ShardState, store: ShardStore) {
+    this.#deps = deps;
+    this.#state = state;
+    this.#store = store;
+    this.#savedAtMs = deps.clock.monotonic();
+    this.#ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    // Whoever awaits it hears of a failure; nobody may be awaiting it yet.
+    this.#ready.catch(() => undefined);
+  }
+
+  get state(): Readonly<ShardState> {
+    return this.#state;
+  }
+
+  submit(rows: Buffer, count: number): Promise<SubmissionResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopped) {
+        reject(new AdtallyError("NOT_OWNER", `shard ${this.#state.identity.shard} is shutting down`));
+        return;
+      }
+      const [effect] = this.#transition({ kind: "submit", rows, count });
+      if (effect?.kind === "accepted") {
+        this.#callers.set(effect.waiting, { resolve, reject });
+        this.#scheduleCut();
+      } else if (effect?.kind === "refused") {
+        const retryAfterMs = this.#deps.limits.overloadRetryAfterMs;
+        reject(new AdtallyError(effect.code, effect.detail, { retryAfterMs }));
+      }
+    });
+  }
+
+  /** Watermark, deadlines and saves; called about once a second. */
+  tick(): void {
+    this.#dispatch({ kind: "tick" });
+    const now = this.#deps.clock.monotonic();
+    if (this.#state.dedup.unsavedIds > 0 && isSaveDue(this.#state, now - this.#savedAtMs)) this.save();
+  }
+
+  /** Counts that ClickHouse lacks; undefined when there is nothing to say. */
+  takeCounts(mostRows: number): CountFlush | undefined {
+    return this.#state.phase === "halted" ? undefined : takeCounts(this.#state, mostRows);
+  }
+
+  countsWritten(flush: CountFlush): void {
+    countsWritten(this.#state, flush);
+  }
+
+  countsNotWritten(flush: CountFlush): void {
+    countsNotWritten(flush);
+  }
+
+  save(): void {
+    // A save moves the replay's start; dead letters behind it would be lost with a crash.
+    if (this.#state.phase === "halted" || this.#deadLettersPending > 0) return;
+    const save = takeSave(this.#state);
+    try {
+      this.#store.save(save);
+    } catch (error) {
+      this.#dispatch({ kind: "halt", code: "STORE_CORRUPT", reason: `save failed: ${messageOf(error)}` });
+      return;
+    }
+    this.#savedAtMs = this.#deps.clock.monotonic();
+    const { firstSlice, firstMinute } = savedState(this.#state, save);
+    if (firstSlice > this.#dropped.firstSlice || firstMinute > this.#dropped.firstMinute) {
+      this.#dropped = { firstSlice, firstMinute };
+      this.#store.drop(firstSlice, firstMinute).catch((error: unknown) => {
+        this.#deps.logger.warn({ shard: this.#state.identity.shard, error: messageOf(error) }, "drop failed");
+      });
+    }
+  }
+
+  /** Refuses new clicks and waits until those taken are in the log, or the deadline passes. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#stopped = true;
+    const { clock } = this.#deps;
+    const giveUpAt = clock.monotonic() + deadlineMs;
+    while (this.#callers.size > 0 && this.#state.phase !== "halted" && clock.monotonic() < giveUpAt) {
+      await new Promise<void>((resolve) => void clock.after(5, resolve));
+    }
+    await this.#deadLettersUnderWay;
+  }
+
+  async close(): Promise<void> {
+    this.save();
+    await this.abandon();
+  }
+
+  /** Closes without a save, as a crash would leave it. */
+  async abandon(): Promise<void> {
+    this.#stopped = true;
+    this.#closed = true;
+    await this.#store.close();
+    for (const waiting of [...this.#callers.keys()])
+      this.#rejectCaller(waiting, "ABORTED", "the shard stopped");
+  }
+
+  async #recover(restored: boolean): Promise<void> {
+    const { clicks, deadLetters, identity, logger } = this.#deps;
+    const state = this.#state;
+    const startedAt = this.#deps.clock.monotonic();
+    const bounds = await clicks.bounds(identity.shard);
+    if (state.nextOffset > bounds.next) {
+      const found = `the log of shard ${identity.shard} ends at ${bounds.next}, its state is at ${state.nextOffset}`;
+      throw new AdtallyError(
+        "LOG_BEHIND_STATE",
+        `${found}: the log was lost or replaced; restore it, or remove the state`,
+      );
+    }
+    if (state.nextOffset < bounds.earliest) {
+      if (restored) {
+        const gone = `shard ${identity.shard} needs offset ${state.nextOffset}, the log begins at ${bounds.earliest}`;
+        throw new AdtallyError("OFFSET_OUT_OF_RANGE", gone);
+      }
+      await this.#sealBefore(bounds.earliest);
+    }
+    await this.#readDeadLetterEnd(deadLetters, identity.shard);
+    const from = state.nextOffset;
+    this.#run([{ kind: "read", fromOffset: from }]);
+    await this.#ready;
+    const tookMs = Math.round(this.#deps.clock.monotonic() - startedAt);
+    logger.info({ shard: identity.shard, from, to: state.nextOffset, tookMs }, "shard recovered");
+  }
+
+  /** A fold that cannot begin at offset 0 must not rewrite windows whose first clicks it never sees. */
+  async #sealBefore(earliest: number): Promise<void> {
+    const { clicks, identity, limits } = this.#deps;
+    this.#state.nextOffset = earliest;
+    const [first] = await clicks.read(identity.shard, earliest, 1);
+    if (first === undefined) return;
+    this.#state.sealedBeforeMs = first.header.appendTimeMs + limits.clockSkewMs + WINDOW_MS;
+  }
+
+  async #readDeadLetterEnd(deadLetters: ClickLog, shard: number): Promise<void> {
+    const { next, earliest } = await deadLetters.bounds(shard);
+    if (next === earliest) return;
+    const [last] = await deadLetters.read(shard, next - 1, 1);
+    if (last !== undefined) this.#deadLetteredOffset = last.header.sourceOffset;
+  }
+
+  #transition(command: Command): Effect[] {
+    const { clock } = this.#deps;
+    return transition(this.#state, command, { wallMs: clock.now(), monotonicMs: clock.monotonic() });
+  }
+
+  #dispatch(command: Command): void {
+    if (this.#closed) return;
+    this.#run(this.#transition(command));
+  }
+
+  #run(effects: readonly Effect[]): void {
+    for (const effect of effects) this.#runOne(effect);
+    if (this.#state.phase === "ready" && this.#state.mailboxClicks > 0) this.#scheduleCut();
+  }
+
+  #runOne(effect: Effect): void {
+    switch (effect.kind) {
+      case "append":
+        this.#append(effect.block, effect.attempt);
+        return;
+      case "read":
+        this.#read(effect.fromOffset, 0);
+        return;
+      case "answer": {
+        const { waiting, offset } = effect;
+        this.#callers.get(waiting)?.resolve({ offset, outcomes: waiting.outcomes });
+        this.#callers.delete(waiting);
+        return;
+      }
+      case "expire":
+        this.#rejectCaller(effect.waiting, "DEADLINE_EXCEEDED", "the log did not answer in time");
+        return;
+      case "dead-letter":
+        this.#deadLetter(effect.record, effect.outcomes);
+        return;
+      case "ready":
+        this.#resolveReady();
+        return;
+      case "halted":
+        this.#halted(new AdtallyError(effect.code, `shard ${this.#state.identity.shard}: ${effect.reason}`));
+        return;
+      case "accepted":
+      case "refused":
+        return;
+    }
+  }
+
+  #scheduleCut(): void {
+    if (this.#cutScheduled) return;
+    this.#cutScheduled = true;
+    this.#deps.defer(() => {
+      this.#cutScheduled = false;
+      this.#dispatch({ kind: "cut" });
+    });
+  }
+
+  #append(block: Block, attempt: number): void {
+    const { clicks, clock, identity, limits, logger } = this.#deps;
+    const start = () => {
+      let settled = false;
+      const settle = (command: Command) => {
+        if (settled) return;
+        settled = true;
+        deadline.cancel();
+        this.#dispatch(command);
+      };
+      const deadline = clock.after(limits.appendDeadlineMs, () =>
+        settle({ kind: "append-failed", unknown: true }),
+      );
+      clicks.append(identity.shard, block).then(
+        (offset) => settle({ kind: "append-acked", offset }),
+        (error: unknown) => {
+          logger.warn({ shard: identity.shard, attempt, error: messageOf(error) }, "append failed");
+          settle({ kind: "append-failed", unknown: isAdtallyError(error, "APPEND_UNKNOWN") });
+        },
+      );
+    };
+    if (attempt === 1) start();
+    else clock.after(backoffMs(attempt), start);
+  }
+
+  #read(fromOffset: number, attempt: number): void {
+    const { clicks, clock, identity, logger } = this.#deps;
+    clicks.read(identity.shard, fromOffset, READ_BYTES).then(
+      (records) => this.#dispatch({ kind: "records", records, atEnd: records.length === 0 }),
+      (error: unknown) => {
+        if (isAdtallyError(error) && error.after === "halt") {
+          this.#dispatch({ kind: "halt", code: error.code, reason: error.message });
+          return;
+        }
+        logger.warn({ shard: identity.shard, attempt, error: messageOf(error) }, "log read failed");
+        clock.after(backoffMs(attempt + 1), () => this.#read(fromOffset, attempt + 1));
+      },
+    );
+  }
+
+  /** LATE and EXPIRED rows go to their topic, in log order, one block each of ours. */
+  #deadLetter(record: LogRecord, outcomes: Uint8Array): void {
+    if (record.offset <= this.#deadLetteredOffset) return;
+    this.#deadLetteredOffset = record.offset;
+    const rows: Buffer[] = [];
+    let at = 0;
+    for (let row = 0; row < record.header.rowCount; row++) {
+      const end = rowEnd(record.value, at);
+      const verdict = outcomes[row * 2];
+      if (verdict === Verdict.LATE || verdict === Verdict.EXPIRED) {
+        const copy = Buffer.from(record.value.subarray(at, end));
+        copy[RowAt.verdict] = verdict;
+        copy[RowAt.reason] = outcomes[row * 2 + 1] ?? Reason.NONE;
+        rows.push(copy);
+      }
+      at = end;
+    }
+    const header = {
+      ...record.header,
+      writer: this.#state.identity.writer,
+      sequence: ++this.#deadLetterSequence,
+      rowCount: rows.length,
+      sourceOffset: record.offset,
+    };
+    this.#deadLettersPending += 1;
+    this.#deadLettersUnderWay = this.#deadLettersUnderWay
+      .then(() => this.#appendDeadLetters(makeBlock(header, Buffer.concat(rows))))
+      .finally(() => {
+        this.#deadLettersPending -= 1;
+      });
+  }
+
+  async #appendDeadLetters(block: Block): Promise<void> {
+    const { clock, deadLetters, identity, logger } = this.#deps;
+    for (let attempt = 1; !this.#stopped || attempt === 1; attempt++) {
+      try {
+        await deadLetters.append(identity.shard, block);
+        return;
+      } catch (error) {
+        // Repeats are recognised by their source offset; a crash before this replays from the save.
+        logger.warn({ shard: identity.shard, attempt, error: messageOf(error) }, "dead letter not written");
+        await new Promise<void>((resolve) => void clock.after(backoffMs(attempt), resolve));
+      }
+    }
+  }
+
+  #halted(error: AdtallyError): void {
+    this.#deps.logger.error({ shard: this.#state.identity.shard, error: error.message }, "shard halted");
+    this.#rejectReady(error);
+    for (const waiting of [...this.#callers.keys()]) this.#rejectCaller(waiting, "ABORTED", error.message);
+    this.#deps.onHalt(this.#state.identity.shard, error);
+  }
+
+  #rejectCaller(waiting: Waiting, code: "ABORTED" | "DEADLINE_EXCEEDED", detail: string): void {
+    this.#callers.get(waiting)?.reject(new AdtallyError(code, detail));
+    this.#callers.delete(waiting);
+  }
+}
+
+interface Opened {
+  readonly state: ShardState;
+  readonly store: ShardStore;
+  /** False for a store that held nothing. */
+  readonly restored: boolean;
+}
+
+async function openState({ identity, limits, stores }: ActorDeps): Promise<Opened> {
+  const store = await stores.open(identity.shard);
+  try {
+    const state = createShardState(identity, limits, store);
+    const restored = restoreState(state, store);
+    return { state, store, restored };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Doubling, capped; one caller at a time, so no jitter is needed to spread a herd. */
+function backoffMs(attempt: number): number {
+  return Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempt - 2));
+}

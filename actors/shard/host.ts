@@ -1,0 +1,147 @@
+/**
+ * The shard host: the shard actors of one process, and what they share: the tick, the count
+ * flush to ClickHouse (one insert for all shards, so that parts stay few and large), restart
+ * of a shard whose store went bad. It is the ShardPort of a single process.
+ */
+import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
+import type { Limits } from "../core/limits.ts";
+import type { ClickLog } from "../ports/click-log.ts";
+import type { CountSink } from "../ports/count-sink.ts";
+import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-port.ts";
+import type { ShardStores } from "../ports/shard-store.ts";
+import type { Clock, RandomBytes, Timer } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import { ShardActor, type ActorDeps } from "./actor.ts";
+import { CountFlusher } from "./count-flusher.ts";
+
+const TICK_MS = 1_000;
+const RESTART_AFTER_MS = 1_000;
+
+export interface HostDeps {
+  readonly shards: readonly number[];
+  readonly epoch: number;
+  readonly limits: Limits;
+  readonly clicks: ClickLog;
+  readonly deadLetters: ClickLog;
+  readonly stores: ShardStores;
+  readonly sink: CountSink;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly logger: Logger;
+  readonly defer: (run: () => void) => void;
+}
+
+export class ShardHost implements ShardPort {
+  readonly #deps: HostDeps;
+  readonly #actors = new Map<number, ShardActor>();
+  /** Shards that are down, with the reason. */
+  readonly #down = new Map<number, AdtallyError>();
+  readonly #flusher: CountFlusher;
+  #ticker: Timer | undefined;
+  #closing = false;
+
+  static async start(deps: HostDeps): Promise<ShardHost> {
+    const host = new ShardHost(deps);
+    try {
+      await Promise.all(deps.shards.map((shard) => host.#startShard(shard)));
+    } catch (error) {
+      await host.abandon();
+      throw error;
+    }
+    host.#ticker = deps.clock.every(TICK_MS, () => {
+      for (const actor of host.#actors.values()) actor.tick();
+    });
+    host.#flusher.start();
+    return host;
+  }
+
+  private constructor(deps: HostDeps) {
+    this.#deps = deps;
+    this.#flusher = new CountFlusher(deps, () => this.#actors.values());
+  }
+
+  get actors(): ReadonlyMap<number, ShardActor> {
+    return this.#actors;
+  }
+
+  /** What is not serving, by name; empty when all is well. */
+  get faults(): readonly string[] {
+    return [...this.#down].map(([shard, error]) => `shard ${shard}: ${error.message}`);
+  }
+
+  submit({ shard, rows, count }: Submission): Promise<SubmissionResult> {
+    const actor = this.#actors.get(shard);
+    if (actor !== undefined) return actor.submit(rows, count);
+    const error = this.#down.get(shard);
+    return Promise.reject(
+      error === undefined
+        ? new AdtallyError("NOT_OWNER", `this host does not own shard ${shard}`)
+        : new AdtallyError("SHARD_HALTED", error.message, { retryAfterMs: RESTART_AFTER_MS }),
+    );
+  }
+
+  /** Sends what ClickHouse lacks now; resolves once it has it. */
+  flushCounts(): Promise<void> {
+    return this.#flusher.flush();
+  }
+
+  /** Refuses new clicks, settles those taken, flushes, saves, closes. */
+  async drain(): Promise<void> {
+    const { drainDeadlineMs } = this.#deps.limits;
+    this.#closing = true;
+    this.#ticker?.cancel();
+    const actors = [...this.#actors.values()];
+    await Promise.all(actors.map((actor) => actor.drain(drainDeadlineMs)));
+    await this.#flusher.stop(drainDeadlineMs);
+    await Promise.all(actors.map((actor) => actor.close()));
+    this.#actors.clear();
+  }
+
+  /** Stops at once and saves nothing, as a crash would. */
+  async abandon(): Promise<void> {
+    this.#closing = true;
+    this.#ticker?.cancel();
+    this.#flusher.cancel();
+    await Promise.all([...this.#actors.values()].map((actor) => actor.abandon()));
+    this.#actors.clear();
+  }
+
+  async #startShard(shard: number): Promise<void> {
+    const { clicks, clock, deadLetters, defer, epoch, limits, logger, random, stores } = this.#deps;
+    // 48 random bits, never 0: two incarnations of one shard share a writer id once in 10^14.
+    const identity = { shard, epoch, writer: Math.max(1, random(6).readUIntBE(0, 6)) };
+    const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
+    const deps: ActorDeps = {
+      identity,
+      limits,
+      clicks,
+      deadLetters,
+      stores,
+      clock,
+      logger,
+      defer,
+      onHalt,
+    };
+    this.#actors.set(shard, await ShardActor.start(deps));
+    this.#down.delete(shard);
+  }
+
+  /** A damaged store is rebuilt from the log; any other halt waits for a person. */
+  #onHalt(shard: number, error: AdtallyError): void {
+    const actor = this.#actors.get(shard);
+    this.#actors.delete(shard);
+    this.#down.set(shard, error);
+    if (this.#closing || actor === undefined) return;
+    const { clock, logger, stores } = this.#deps;
+    const restart = async () => {
+      await actor.abandon();
+      if (!isAdtallyError(error, "STORE_CORRUPT")) return;
+      await stores.destroy(shard);
+      await new Promise<void>((resolve) => void clock.after(RESTART_AFTER_MS, resolve));
+      if (!this.#closing) await this.#startShard(shard);
+    };
+    restart().catch((failure: unknown) => {
+      logger.error({ shard, error: messageOf(failure) }, "shard could not be restarted");
+    });
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The state of one shard: a fold over its partition of the click log, and beside it what is
+ * under way (mailbox, block in the making). Owned by one actor, changed only by transition.ts.
+ */
+import { DedupIndex } from "../dedup/dedup-index.ts";
+import { IdTable } from "../dedup/id-table.ts";
+import type { Block } from "../block/block.ts";
+import type { Limits } from "../core/limits.ts";
+import { WindowSet } from "../window/window-set.ts";
+import type { ShardMeta, ShardStore } from "../ports/shard-store.ts";
+
+/** Rows that wait for their verdicts. A large submission may span several blocks. */
+export interface Waiting {
+  readonly id: number;
+  readonly rows: Buffer;
+  readonly count: number;
+  /** Monotonic time at which the caller gives up. */
+  readonly deadlineMs: number;
+  readonly outcomes: Uint8Array;
+  /** Position of the first row not yet in a block, and how many rows are. */
+  at: number;
+  cut: number;
+  /** Rows whose block is folded. */
+  settled: number;
+}
+
+/** Which of a block's rows answer which waiting submission. */
+export interface BlockPart {
+  readonly waiting: Waiting;
+  readonly firstRow: number;
+  readonly count: number;
+  /** Index within the submission of the part's first row. */
+  readonly firstOfSubmission: number;
+}
+
+export interface InFlight {
+  readonly block: Block;
+  readonly expectedOffset: number;
+  readonly parts: readonly BlockPart[];
+  attempts: number;
+}
+
+/**
+ *   recovering ──at end of log──► ready ──cut──► appending ──acked at the expected offset──► ready
+ *                                                    │
+ *                                                    └─ answer lost, or a gap ─► catching-up
+ *                                   catching-up ──own block found──► ready
+ *                                   catching-up ──at end, not found──► appending (the same block)
+ *   any ──impossible state, offset gone──► halted
+ */
+export type Phase = "recovering" | "ready" | "appending" | "catching-up" | "halted";
+
+export interface ShardIdentity {
+  readonly shard: number;
+  readonly epoch: number;
+  /** Random, new with each incarnation. */
+  readonly writer: number;
+}
+
+export interface ShardState {
+  readonly identity: ShardIdentity;
+  readonly limits: Limits;
+  readonly dedup: DedupIndex;
+  readonly windows: WindowSet;
+  /** Ids of the block in the making: a repeat within one block is found here. */
+  readonly blockIds: IdTable;
+  phase: Phase;
+  haltReason: string | undefined;
+
+  // The fold.
+  nextOffset: number;
+  readonly writers: Map<number, number>;
+  appendTimeMs: number;
+  eventTimeMs: number;
+  watermarkMs: number;
+  flushedOffset: number;
+  sealedBeforeMs: number;
+
+  // Under way.
+  readonly mailbox: Waiting[];
+  mailboxClicks: number;
+  inFlight: InFlight | undefined;
+  sequence: number;
+  nextWaitingId: number;
+
+  readonly stats: ShardStats;
+}
+
+export interface ShardStats {
+  accepted: number;
+  duplicates: number;
+  invalid: number;
+  late: number;
+  expired: number;
+  blocks: number;
+  /** Rows whose effective verdict differs from the row's, because another owner wrote first. */
+  overruled: number;
+  /** Blocks found a second time and skipped. */
+  repeatedBlocks: number;
+  gaps: number;
+  refused: number;
+}
+
+export function createShardState(identity: ShardIdentity, limits: Limits, store: ShardStore): ShardState {
+  return {
+    identity,
+    limits,
+    dedup: new DedupIndex(
+      {
+        sliceMs: limits.dedupSliceMs,
+        falsePositiveRate: limits.bloomFalsePositiveRate,
+        runIds: limits.dedupRunIds,
+      },
+      store,
+    ),
+    windows: new WindowSet(store),
+    blockIds: new IdTable(limits.blockMaxRows),
+    phase: "recovering",
+    haltReason: undefined,
+    nextOffset: 0,
+    writers: new Map(),
+    appendTimeMs: 0,
+    eventTimeMs: -1,
+    watermarkMs: 0,
+    flushedOffset: -1,
+    sealedBeforeMs: 0,
+    mailbox: [],
+    mailboxClicks: 0,
+    inFlight: undefined,
+    sequence: 0,
+    nextWaitingId: 1,
+    stats: {
+      accepted: 0,
+      duplicates: 0,
+      invalid: 0,
+      late: 0,
+      expired: 0,
+      blocks: 0,
+      overruled: 0,
+      repeatedBlocks: 0,
+      gaps: 0,
+      refused: 0,
+    },
+  };
+}
+
+/** Puts what the store had into a new state. @throws STORE_CORRUPT */
+export function restoreState(state: ShardState, store: ShardStore): boolean {
+  const stored = store.load();
+  if (stored === undefined) return false;
+  const { meta } = stored;
+  state.nextOffset = meta.nextOffset;
+  for (const [writer, sequence] of meta.writers) state.writers.set(writer, sequence);
+  state.appendTimeMs = meta.appendTimeMs;
+  state.eventTimeMs = meta.eventTimeMs;
+  state.watermarkMs = meta.watermarkMs;
+  state.flushedOffset = meta.flushedOffset;
+  state.sealedBeforeMs = meta.sealedBeforeMs;
+  for (const header of stored.runs) state.dedup.restore(header, store.scanRun(header));
+  state.windows.restore(stored.minutes, meta.flushedOffset);
+  return true;
+}
+
+export function metaOf(state: ShardState): ShardMeta {
+  return {
+    nextOffset: state.nextOffset,
+    writers: [...state.writers],
+    appendTimeMs: state.appendTimeMs,
+    eventTimeMs: state.eventTimeMs,
+    watermarkMs: state.watermarkMs,
+    flushedOffset: state.flushedOffset,
+    sealedBeforeMs: state.sealedBeforeMs,
+  };
+}
+
+/**
+ * Ids before this can no longer be decided: their slices are, or may be, dropped. Derived
+ * from the log's own append times, so that every fold of one log draws the same line.
+ */
+export function dedupFloorMs(state: ShardState): number {
+  const { dedupSliceMs, dedupRetentionMs } = state.limits;
+  return Math.floor((state.appendTimeMs - dedupRetentionMs) / dedupSliceMs) * dedupSliceMs;
+}
