@@ -3,6 +3,7 @@
  * SubmitClicksResponse out. A batch is scanned once for where its clicks lie; each click is then
  * decoded by position into one reused RawClick, so that no object is made for a click.
  */
+import protobuf from "protobufjs/minimal.js";
 import { AdtallyError } from "../../core/errors.ts";
 import { resetRawClick } from "../../intake/raw-click.ts";
 import { assertEnd, malformed, openMessage, readInt64, skipBytes, skipField } from "./wire.ts";
@@ -139,6 +140,13 @@ export function encodeBatchResult(batchId: Uint8Array, outcomes: BatchOutcomes):
 
 export function encodeSubmitClicksResponse(outcomes: BatchOutcomes): Buffer {
   return encodeOutcomes(outcomes, undefined, ResponseTag.verdicts, ResponseTag.reasons);
+}
+
+/** Shard and offset are those of the click's block, absent when nothing was kept. */
+export function encodeSubmitClickResponse({ verdicts, reasons, place }: BatchOutcomes): Buffer {
+  const writer = protobuf.Writer.create().uint32(0x08).uint32(verdicts[0]!).uint32(0x10).uint32(reasons[0]!);
+  if (place !== undefined) writer.uint32(0x18).uint32(place.shard).uint32(0x20).uint64(place.offset);
+  return writer.finish() as Buffer;
 }
 
 function encodeOutcomes(

@@ -1,0 +1,49 @@
+/**
+ * The wire contracts of proto/adtally/v1 as grpc-js wants them. Cold methods go through
+ * proto-loader; hot ones keep their bytes, for a codec of their own.
+ */
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { loadSync } from "@grpc/proto-loader";
+import { invariant } from "../../core/errors.ts";
+import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import type { PackageDefinition } from "@grpc/proto-loader";
+
+const PROTO_ROOT = fileURLToPath(new URL("../../../proto/", import.meta.url));
+const PACKAGE_DIR = "adtally/v1";
+
+/** Every contract. 64-bit numbers are decimal strings, enums their names, bytes Buffers. */
+export function loadProtos(): PackageDefinition {
+  const files = readdirSync(`${PROTO_ROOT}${PACKAGE_DIR}`).filter((name) => name.endsWith(".proto"));
+  return loadSync(
+    files.sort().map((name) => `${PACKAGE_DIR}/${name}`),
+    { includeDirs: [PROTO_ROOT], longs: String, enums: String, defaults: true, oneofs: true },
+  );
+}
+
+export function serviceOf(protos: PackageDefinition, name: string): ServiceDefinition {
+  const service = protos[`adtally.v1.${name}`];
+  invariant(service !== undefined && !("format" in service), `no service ${name} in proto/${PACKAGE_DIR}`);
+  return service as ServiceDefinition;
+}
+
+export type RawMethod = MethodDefinition<Buffer, Buffer>;
+
+/** The service with messages left as bytes in both directions. */
+export function rawServiceOf(protos: PackageDefinition, name: string): Readonly<Record<string, RawMethod>> {
+  const raw: Record<string, RawMethod> = {};
+  for (const [method, definition] of Object.entries(serviceOf(protos, name))) {
+    raw[method] = {
+      ...definition,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    };
+  }
+  return raw;
+}
+
+function same(bytes: Buffer): Buffer {
+  return bytes;
+}
