@@ -1,0 +1,116 @@
+/**
+ * An in-memory ClickLog with the real one's rules and faults to order: for tests, and for the
+ * simulator. The records are the object's own, so a "restarted" owner simply goes on with it.
+ */
+import { isBlockIntact, type Block, type LogRecord } from "../../block/block.ts";
+import { AdtallyError, invariant } from "../../core/errors.ts";
+import type { ClickLog, LogBounds } from "../../ports/click-log.ts";
+
+/**
+ * answer-lost   applied, then rejected with APPEND_UNKNOWN;
+ * unavailable   not applied, rejected with LOG_UNAVAILABLE;
+ * applied-twice applied at two offsets, as by a client's own retry; the second is the answer.
+ */
+export type AppendFault = "answer-lost" | "unavailable" | "applied-twice";
+
+export interface MemoryLog extends ClickLog {
+  /** Orders a fault for the partition's next append; orders queue up. */
+  failNext(partition: number, fault: AppendFault): void;
+  /** Retention: drops all records before `offset`. */
+  dropBefore(partition: number, offset: number): void;
+  flipBit(partition: number, offset: number): void;
+}
+
+interface Partition {
+  earliest: number;
+  records: LogRecord[];
+  faults: AppendFault[];
+}
+
+export function createMemoryLog(name = "memory log"): MemoryLog {
+  const partitions = new Map<number, Partition>();
+
+  function partitionOf(id: number): Partition {
+    invariant(Number.isInteger(id) && id >= 0, `${name}: no partition ${id}`);
+    let partition = partitions.get(id);
+    if (partition === undefined) {
+      partition = { earliest: 0, records: [], faults: [] };
+      partitions.set(id, partition);
+    }
+    return partition;
+  }
+
+  const boundsOf = ({ earliest, records }: Partition): LogBounds => ({
+    earliest,
+    next: earliest + records.length,
+  });
+
+  function put(partition: Partition, block: Block): number {
+    const offset = boundsOf(partition).next;
+    // A copy: on a disk, too, later changes to the caller's buffer change nothing.
+    partition.records.push({ offset, header: { ...block.header }, value: Buffer.from(block.value) });
+    return offset;
+  }
+
+  return {
+    async append(id, block) {
+      const partition = partitionOf(id);
+      const fault = partition.faults.shift();
+      if (fault === "unavailable") {
+        throw new AdtallyError("LOG_UNAVAILABLE", `${name} partition ${id}: unavailable, as ordered`);
+      }
+      const offset = put(partition, block);
+      if (fault === "answer-lost") {
+        throw new AdtallyError("APPEND_UNKNOWN", `${name} partition ${id}: the answer was lost, as ordered`);
+      }
+      return fault === "applied-twice" ? put(partition, block) : offset;
+    },
+
+    async read(id, fromOffset, maxBytes) {
+      const partition = partitionOf(id);
+      const { earliest, next } = boundsOf(partition);
+      if (!(fromOffset >= earliest && fromOffset <= next)) {
+        throw new AdtallyError(
+          "OFFSET_OUT_OF_RANGE",
+          `${name} partition ${id}: offset ${fromOffset} is not within ${earliest} … ${next}`,
+        );
+      }
+      const found: LogRecord[] = [];
+      let bytes = 0;
+      for (let at = fromOffset - earliest; at < partition.records.length && bytes < maxBytes; at++) {
+        const record = partition.records[at]!;
+        if (!isBlockIntact(record)) {
+          throw new AdtallyError(
+            "LOG_CORRUPT",
+            `${name} partition ${id}: offset ${record.offset} is damaged`,
+          );
+        }
+        found.push({ ...record, value: Buffer.from(record.value) });
+        bytes += record.value.length;
+      }
+      return found;
+    },
+
+    async bounds(id) {
+      return boundsOf(partitionOf(id));
+    },
+
+    failNext(id, fault) {
+      partitionOf(id).faults.push(fault);
+    },
+
+    dropBefore(id, offset) {
+      const partition = partitionOf(id);
+      invariant(offset <= boundsOf(partition).next, `${name} partition ${id}: no offset ${offset} yet`);
+      partition.records.splice(0, Math.max(0, offset - partition.earliest));
+      partition.earliest = Math.max(partition.earliest, offset);
+    },
+
+    flipBit(id, offset) {
+      const partition = partitionOf(id);
+      const { value } = partition.records[offset - partition.earliest]!;
+      const at = value.length >>> 1;
+      value[at] = value[at]! ^ 1;
+    },
+  };
+}
