@@ -52,6 +52,28 @@ describe("openRocks", () => {
     await store.close();
   });
 
+  test("a batch begins empty, after a write and after a discard of an earlier one", async () => {
+    const store = await openRocks(dir);
+    const written = store.batch();
+    written.put(b("a"), b("1"));
+    written.write({ sync: false });
+    const discarded = store.batch();
+    discarded.put(b("b"), b("2"));
+    discarded.discard();
+    for (const over of [written, discarded]) {
+      expect(() => over.put(b("x"), b("x"))).toThrow("after its write");
+      expect(() => over.write({ sync: false })).toThrow("after its write");
+      expect(() => over.discard()).toThrow("after its write");
+    }
+    const atOnce = [store.batch(), store.batch()] as const;
+    expect(atOnce.map((batch) => batch.length)).toEqual([0, 0]);
+    atOnce[0].put(b("c"), b("3"));
+    expect(atOnce[1].length).toBe(0);
+    for (const batch of atOnce) batch.write({ sync: false });
+    expect([...store.scan({})].map(([key]) => key.toString())).toEqual(["a", "c"]);
+    await store.close();
+  });
+
   test("a second opening of one directory is DATA_DIR_IN_USE, from this process", async () => {
     const store = await openRocks(dir);
     await expect(openRocks(dir)).rejects.toMatchObject({

@@ -12,7 +12,7 @@
  * than a promise, and a write that is not synced never leaves memory and the page cache.
  */
 import { mkdir } from "node:fs/promises";
-import { RocksLevel, type ColumnOptions, type RangeOptions } from "@nxtedition/rocksdb";
+import { RocksLevel, type ChainedBatch, type ColumnOptions, type RangeOptions } from "@nxtedition/rocksdb";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 
 export interface RocksOptions extends ColumnOptions {
@@ -61,6 +61,7 @@ export interface Rocks {
   close(): Promise<void>;
 }
 
+const SPARE_BATCHES = 4;
 const SCAN_CHUNK_ROWS = 1_000;
 const BUFFERS = { valueEncoding: "buffer" } as const;
 const NO_VALUE = Buffer.alloc(0);
@@ -78,6 +79,9 @@ export async function openRocks(dir: string, options: RocksOptions = {}): Promis
 
 function wrap(db: RocksLevel, dir: string): Rocks {
   let closed = false;
+  // A native batch keeps its memory until V8 happens to collect its handle, which V8 sees no
+  // reason to do: without reuse, 20,000 batches of 128 KiB held 2.5 GB.
+  const spare: ChainedBatch[] = [];
   // The driver checks nothing on its synchronous ways: a read after close would crash the process.
   const assertOpen = () => {
     if (closed) throw new AdtallyError("STATE_IMPOSSIBLE", `${dir} was closed and is used again`);
@@ -102,21 +106,41 @@ function wrap(db: RocksLevel, dir: string): Rocks {
     },
     batch: () => {
       assertOpen();
-      const batch = db._chainedBatch();
+      const batch = spare.pop() ?? db._chainedBatch();
+      let over = false;
+      // The native batch may be someone else's by now.
+      const assertNotOver = () => {
+        if (over) throw new AdtallyError("STATE_IMPOSSIBLE", `${dir}: a batch is used after its write`);
+      };
+      const putAway = () => {
+        over = true;
+        batch._clear();
+        if (spare.length < SPARE_BATCHES) spare.push(batch);
+      };
       return {
-        put: (key, value) => batch._put(key, value),
-        del: (key) => batch._del(key),
+        put: (key, value) => {
+          assertNotOver();
+          batch._put(key, value);
+        },
+        del: (key) => {
+          assertNotOver();
+          batch._del(key);
+        },
         get length() {
           return batch.length;
         },
         write: (writeOptions) => {
+          assertNotOver();
           try {
             guarded(() => batch._writeSync(writeOptions));
           } finally {
-            batch._closeSync();
+            putAway();
           }
         },
-        discard: () => batch._closeSync(),
+        discard: () => {
+          assertNotOver();
+          putAway();
+        },
       };
     },
     scan: (scanOptions) => {

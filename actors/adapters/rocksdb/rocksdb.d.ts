@@ -46,7 +46,8 @@ declare module "@nxtedition/rocksdb" {
     _put(key: Buffer, value: Buffer): void;
     _del(key: Buffer): void;
     _writeSync(options: { readonly sync: boolean }): void;
-    _closeSync(): void;
+    /** Empties the batch for its next use; its native memory stays. */
+    _clear(): void;
     readonly length: number;
   }
 
