@@ -1,0 +1,19 @@
+import { countSinkConformance } from "../../ports/count-sink.conformance.ts";
+import { createMemoryCountSink } from "./memory-count-sink.ts";
+
+countSinkConformance("the memory count sink", () => {
+  let current = createMemoryCountSink();
+  return Promise.resolve({
+    sink: {
+      writeCounts: (counts) => current.writeCounts(counts),
+      writeCheckpoints: (checkpoints) => current.writeCheckpoints(checkpoints),
+      readCheckpoints: () => current.readCheckpoints(),
+    },
+    counts: () => Promise.resolve(current.counts()),
+    clear: () => {
+      current = createMemoryCountSink();
+      return Promise.resolve();
+    },
+    close: () => Promise.resolve(),
+  });
+});

@@ -1,0 +1,60 @@
+/**
+ * The embedded ClickHouse: the real engine in a process of its own, on a local HTTP port.
+ *
+ * Started by hand it prints its address; started by engine-process.ts it also tells its parent
+ * over IPC, and ends when that parent does. SIGTERM drains.
+ */
+import { Command } from "commander";
+import { defaultEngineLimits } from "../../actors/adapters/clickhouse/engine/limits.ts";
+import { startEngineServer } from "../../actors/adapters/clickhouse/engine/engine.ts";
+import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
+import { systemClock } from "../../actors/runtime/clock.ts";
+
+// Each running query holds a thread of libuv's pool, which is sized at its first use.
+process.env["UV_THREADPOOL_SIZE"] ??= String(defaultEngineLimits.maxRunning + 4);
+
+const { port, dataDir } = new Command("adtally-clickhouse")
+  .description("The embedded ClickHouse engine behind ClickHouse's HTTP interface on 127.0.0.1")
+  .option("--port <port>", "port to listen on; 0 picks a free one", "8123")
+  .option("--data-dir <folder>", "folder of the engine's data", ".adtally/clickhouse")
+  .parse()
+  .opts<{ port: string; dataDir: string }>();
+
+async function main(): Promise<void> {
+  if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new Error(`--port ${port} is not a port number`);
+  const engine = await startEngineServer({
+    dataDir,
+    port: Number(port),
+    limits: defaultEngineLimits,
+    clock: systemClock,
+  });
+  let ending = false;
+  const end = () => {
+    if (ending) return;
+    ending = true;
+    engine.drain().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on("SIGTERM", end);
+  process.on("disconnect", end);
+  // Ctrl-C goes to the whole process group; under a parent, the parent decides when to end.
+  process.on("SIGINT", () => {
+    if (process.send === undefined) end();
+  });
+  console.log(`clickhouse ready http://127.0.0.1:${engine.port} version ${engine.version}`);
+  process.send?.({ ready: true, port: engine.port, version: engine.version });
+}
+
+main().catch((error: unknown) => {
+  const code = isAdtallyError(error) ? `${error.code}: ` : "";
+  console.error(`adtally-clickhouse: ${code}${messageOf(error)}`);
+  if (process.send === undefined) process.exit(1);
+  else
+    process.send(
+      { failed: isAdtallyError(error) ? error.code : "UNEXPECTED", message: messageOf(error) },
+      () => process.exit(1),
+    );
+});
