@@ -47,6 +47,8 @@ export interface Limits {
   readonly mailboxMaxClicks: number;
   readonly submitDeadlineMs: number;
   readonly appendDeadlineMs: number;
+  /** A quiet shard looks this often whether another owner wrote to its partition. */
+  readonly followIntervalMs: number;
   readonly overloadRetryAfterMs: number;
   /** Clicks in one public gRPC batch. */
   readonly batchMaxClicks: number;
@@ -114,6 +116,7 @@ export const DEFAULT_LIMITS: Limits = {
   mailboxMaxClicks: 65_536,
   submitDeadlineMs: 10 * SECOND_MS,
   appendDeadlineMs: 5 * SECOND_MS,
+  followIntervalMs: 5 * SECOND_MS,
   overloadRetryAfterMs: 200,
   batchMaxClicks: 5_000,
   streamWindowBatches: 16,

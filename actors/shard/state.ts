@@ -46,6 +46,7 @@ export interface InFlight {
  *                                                    └─ answer lost, or a gap ─► catching-up
  *                                   catching-up ──own block found──► ready
  *                                   catching-up ──at end, not found──► appending (the same block)
+ *   ready ──quiet for followIntervalMs──► catching-up ──at end──► ready
  *   any ──impossible state, offset gone──► halted
  */
 export type Phase = "recovering" | "ready" | "appending" | "catching-up" | "halted";
@@ -82,6 +83,8 @@ export interface ShardState {
   inFlight: InFlight | undefined;
   sequence: number;
   nextWaitingId: number;
+  /** Monotonic time at which the log's end was last seen. */
+  followedAtMs: number;
 
   readonly stats: ShardStats;
 }
@@ -129,6 +132,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
     inFlight: undefined,
     sequence: 0,
     nextWaitingId: 1,
+    followedAtMs: 0,
     stats: {
       accepted: 0,
       duplicates: 0,

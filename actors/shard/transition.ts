@@ -10,7 +10,8 @@
  *     that arrives late is recognised by (writer, sequence) and changes nothing.
  *  A4 An append that lands elsewhere than expected (a gap) means that someone else wrote:
  *     what was missed is folded first, and the outcomes told are those of the fold.
- *  A5 The mailbox is bounded; past it a submission is refused whole, and nothing of it taken.
+ *  A5 What another owner wrote is folded within followIntervalMs even where no click comes.
+ *  A6 The mailbox is bounded; past it a submission is refused whole, and nothing of it taken.
  */
 import type { Block, LogRecord } from "../block/block.ts";
 import { rowEnd, RowAt } from "../block/row.ts";
@@ -237,7 +238,19 @@ function tick(state: ShardState, now: Now): Effect[] {
     state.mailboxClicks -= waiting.count - waiting.cut;
     expired.push({ kind: "expire", waiting });
   }
-  return expired;
+  return [...expired, ...follow(state, now)];
+}
+
+/**
+ * A quiet owner would never learn by the gap rule of blocks that another owner wrote and never
+ * flushed (it died): so it looks for itself now and then.
+ */
+function follow(state: ShardState, now: Now): Effect[] {
+  if (state.phase !== "ready" || state.mailboxClicks > 0) return [];
+  if (now.monotonicMs - state.followedAtMs < state.limits.followIntervalMs) return [];
+  state.followedAtMs = now.monotonicMs;
+  state.phase = "catching-up";
+  return [{ kind: "read", fromOffset: state.nextOffset }];
 }
 
 function halt(state: ShardState, code: ErrorCode, reason: string): Effect[] {
