@@ -1,13 +1,9 @@
 /** Who calls: the key in the call's metadata, `authorization: Bearer KEY`. */
 import { AdtallyError } from "../../core/errors.ts";
+import { bearerOf } from "../../keys/authenticate.ts";
 import type { Metadata } from "@grpc/grpc-js";
-
-export interface Principal {
-  readonly scopes: ReadonlySet<string>;
-}
-
-/** The holder of a key, or undefined for a key that is unknown. */
-export type Authenticate = (bearer: string) => Principal | undefined;
+import type { Authenticate } from "../../keys/authenticate.ts";
+import type { Principal, Scope } from "../../ports/key-store.ts";
 
 /**
  * The caller, or undefined when the call carries no key.
@@ -16,11 +12,24 @@ export type Authenticate = (bearer: string) => Principal | undefined;
 export function callerOf(metadata: Metadata, authenticate: Authenticate): Principal | undefined {
   const header = metadata.get("authorization")[0];
   if (header === undefined) return undefined;
-  const bearer = /^Bearer ([\x21-\x7e]+)$/i.exec(String(header))?.[1];
-  const principal = bearer === undefined ? undefined : authenticate(bearer);
+  const principal = authenticate(bearerOf(String(header)));
   if (principal !== undefined) return principal;
   throw new AdtallyError(
     "UNAUTHENTICATED",
     'metadata authorization: want "Bearer KEY" with a key that is known here',
   );
+}
+
+/** @throws UNAUTHENTICATED, PERMISSION_DENIED */
+export function assertScope(metadata: Metadata, authenticate: Authenticate, scope: Scope): void {
+  const caller = callerOf(metadata, authenticate);
+  if (caller === undefined) {
+    throw new AdtallyError(
+      "UNAUTHENTICATED",
+      `this call needs a key of scope "${scope}": authorization: Bearer KEY`,
+    );
+  }
+  if (!caller.scopes.includes(scope)) {
+    throw new AdtallyError("PERMISSION_DENIED", `key ${caller.keyId} has no scope "${scope}"`);
+  }
 }

@@ -26,9 +26,10 @@ import { batchRefusalOf, isDefect, statusOf } from "./status.ts";
 import type { Metadata, ServerDuplexStream, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
 import type { BatchIntake, BatchOutcomes, BatchSource } from "../../intake/batch.ts";
+import type { Authenticate } from "../../keys/authenticate.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { Authenticate } from "./auth.ts";
+import type { GrpcService } from "./server.ts";
 
 export interface ClickServiceDeps {
   readonly batches: BatchIntake;
@@ -41,24 +42,14 @@ export interface ClickServiceDeps {
 type Unary = (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => void;
 type ClickStream = ServerDuplexStream<Buffer, Buffer>;
 
-export interface ClickService {
-  readonly handlers: {
-    readonly SubmitClick: Unary;
-    readonly SubmitClicks: Unary;
-    readonly StreamClicks: (call: ClickStream) => void;
-  };
-  /** Ends every open stream as K4 says. */
-  drain(): void;
-}
-
-export function createClickService(deps: ClickServiceDeps): ClickService {
+export function createClickService(deps: ClickServiceDeps): GrpcService {
   const { batches, authenticate, clock, limits, logger } = deps;
   const policy = { overloadRetryAfterMs: limits.overloadRetryAfterMs };
   const streams = new Set<{ finish(error?: AdtallyError): void }>();
   let inFlightBytes = 0;
 
   function isTrusted(metadata: Metadata): boolean {
-    return callerOf(metadata, authenticate)?.scopes.has("submit") ?? false;
+    return callerOf(metadata, authenticate)?.scopes.includes("submit") ?? false;
   }
 
   /** Runs `work` while `bytes` count against K2. */
@@ -174,11 +165,14 @@ export function createClickService(deps: ClickServiceDeps): ClickService {
   }
 
   return {
+    name: "ClickService",
+    raw: true,
     handlers: {
       SubmitClick: unary(decodeSubmitClick, encodeSubmitClickResponse),
       SubmitClicks: unary(decodeSubmitClicks, encodeSubmitClicksResponse),
       StreamClicks: streamClicks,
     },
+    /** Ends every open stream as K4 says. */
     drain() {
       for (const stream of [...streams]) {
         stream.finish(new AdtallyError("ABORTED", "this gateway is draining: open the stream again"));

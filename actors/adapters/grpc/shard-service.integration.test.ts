@@ -1,0 +1,59 @@
+import { expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../core/limits.ts";
+import { describeShardPort, shortSubmission } from "../../ports/shard-port.conformance.ts";
+import { systemClock, systemRandom } from "../../runtime/clock.ts";
+import { silentLogger } from "../../runtime/log.ts";
+import { createDirectShardPort } from "../direct/direct-shard-port.ts";
+import { MemoryShard } from "../memory/memory-shard.ts";
+import { loadProtos } from "./protos.ts";
+import { createGrpcServer } from "./server.ts";
+import { createShardClient } from "./shard-client.ts";
+import { createShardService } from "./shard-service.ts";
+import type { Limits } from "../../core/limits.ts";
+
+const protos = loadProtos();
+
+async function openPort(limits: Limits) {
+  const shards = new Map([0, 1, 2].map((n) => [n, new MemoryShard(systemClock, limits.mailboxMaxClicks)]));
+  const direct = createDirectShardPort({ shards, clock: systemClock, limits: DEFAULT_LIMITS });
+  const serve = () => {
+    const service = createShardService({ shards: direct, limits, logger: silentLogger });
+    return createGrpcServer({
+      services: [service],
+      limits: { ...limits, drainDeadlineMs: 50 },
+      clock: systemClock,
+    });
+  };
+  let server = serve();
+  const bound = await server.listen("127.0.0.1", 0);
+  const client = createShardClient({
+    address: `127.0.0.1:${bound}`,
+    protos,
+    limits,
+    clock: systemClock,
+    random: systemRandom,
+    logger: silentLogger,
+  });
+  const under = {
+    port: client,
+    async sever() {
+      await server.drain();
+      server = serve();
+      await server.listen("127.0.0.1", bound);
+    },
+    async close() {
+      client.close();
+      await server.drain();
+    },
+  };
+  return { under, shard: (n: number) => shards.get(n)! };
+}
+
+describeShardPort("gRPC", openPort);
+
+it("H1 refuses rows that are not what the submission says, and the stream goes on", async () => {
+  const { under, shard } = await openPort(DEFAULT_LIMITS);
+  await expect(under.port.submit(shortSubmission(0))).rejects.toMatchObject({ code: "INPUT_INVALID" });
+  expect(shard(0).rows).toHaveLength(0);
+  await under.close();
+});

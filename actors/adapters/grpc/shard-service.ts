@@ -1,0 +1,104 @@
+/**
+ * ShardService: the actor host's end of a gateway's stream of submissions.
+ *
+ *  H1 A submission whose bytes are not `count` whole rows is refused before a shard sees it.
+ *  H2 At most `mailboxMaxClicks` clicks of one stream are under way; past it the stream is not
+ *     read. A shard's own mailbox refuses sooner, by name.
+ */
+import { rowEnd } from "../../block/row.ts";
+import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
+import { decodeSubmission, encodeShardRefusal, encodeSubmissionResult } from "./shard-codec.ts";
+import { statusOf } from "./status.ts";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { Limits } from "../../core/limits.ts";
+import type { ShardPort, Submission } from "../../ports/shard-port.ts";
+import type { Logger } from "../../runtime/log.ts";
+import type { GrpcService } from "./server.ts";
+
+type SubmitStream = ServerDuplexStream<Buffer, Buffer>;
+
+export interface ShardServiceDeps {
+  readonly shards: ShardPort;
+  readonly limits: Limits;
+  readonly logger: Logger;
+}
+
+export function createShardService({ shards, limits, logger }: ShardServiceDeps): GrpcService {
+  const streams = new Set<SubmitStream>();
+
+  async function answer(requestId: number, submission: Submission): Promise<Buffer> {
+    try {
+      assertRows(submission);
+      return encodeSubmissionResult(requestId, await shards.submit(submission));
+    } catch (error) {
+      const known = isAdtallyError(error);
+      if (!known) logger.error({ error, shard: submission.shard }, "a submission failed");
+      return encodeShardRefusal(requestId, {
+        code: known ? error.code : "ABORTED",
+        detail: messageOf(error),
+        retryAfterMs: (known ? error.retryAfterMs : undefined) ?? 0,
+      });
+    }
+  }
+
+  function submit(call: SubmitStream): void {
+    let clicksUnderWay = 0;
+    let ended = false;
+    const endWhenIdle = (): void => {
+      if (ended && clicksUnderWay === 0) call.end();
+    };
+    streams.add(call);
+    call.on("cancelled", () => streams.delete(call));
+    call.on("end", () => {
+      streams.delete(call);
+      ended = true;
+      endWhenIdle();
+    });
+    call.on("data", (bytes: Buffer) => {
+      let decoded: ReturnType<typeof decodeSubmission>;
+      try {
+        decoded = decodeSubmission(bytes);
+      } catch (error) {
+        call.emit("error", statusOf(error, limits));
+        return;
+      }
+      const { requestId, submission } = decoded;
+      clicksUnderWay += submission.count;
+      if (clicksUnderWay >= limits.mailboxMaxClicks) call.pause();
+      void answer(requestId, submission).then((result) =>
+        call.write(result, () => {
+          clicksUnderWay -= submission.count;
+          if (clicksUnderWay < limits.mailboxMaxClicks) call.resume();
+          endWhenIdle();
+        }),
+      );
+    });
+  }
+
+  return {
+    name: "ShardService",
+    raw: true,
+    handlers: { Submit: submit },
+    drain() {
+      for (const call of streams) {
+        const draining = new AdtallyError("ABORTED", "this actor host is draining");
+        call.emit("error", statusOf(draining, limits));
+      }
+    },
+  };
+}
+
+/** H1. @throws INPUT_INVALID */
+function assertRows({ shard, rows, count }: Submission): void {
+  let at = 0;
+  let seen = 0;
+  while (at >= 0 && at < rows.length && seen < count) {
+    at = rowEnd(rows, at);
+    seen += 1;
+  }
+  if (count > 0 && seen === count && at === rows.length) return;
+  throw new AdtallyError(
+    "INPUT_INVALID",
+    `shard ${shard}: ${rows.length} bytes are not ${count} rows of a block`,
+  );
+}

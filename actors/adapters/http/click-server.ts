@@ -1,0 +1,80 @@
+/**
+ * The gateway's HTTP server: Node's own, so that a click passes no framework. /click is taken
+ * here; every other request goes to the handler given (the API's framework).
+ *
+ * Node's parser is left strict: what could be read in two ways (two lengths, a length beside
+ * chunks, bare line feeds) is answered 400 and the connection closed; headers past the bound
+ * 431; headers or bodies that do not come 408.
+ */
+import { createServer } from "node:http";
+import { AdtallyError } from "../../core/errors.ts";
+import { isClick } from "./click-request.ts";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Limits } from "../../core/limits.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { ClickHandler } from "./click-handler.ts";
+
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+export interface ClickServerDeps {
+  readonly clicks: ClickHandler;
+  readonly others: HttpHandler;
+  readonly clock: Clock;
+  readonly limits: Limits;
+}
+
+export interface ClickServer {
+  readonly server: Server;
+  /** Serves on `host:port`, port 0 for any, and resolves with the port. @throws PORT_IN_USE */
+  listen(host: string, port: number): Promise<number>;
+  /** No new connections; requests under way are answered, or cut off at `drainDeadlineMs`. */
+  drain(): Promise<void>;
+}
+
+export function createClickServer({ clicks, others, clock, limits }: ClickServerDeps): ClickServer {
+  let draining = false;
+  const server = createServer(
+    {
+      maxHeaderSize: limits.httpHeaderMaxBytes,
+      headersTimeout: limits.httpHeadersTimeoutMs,
+      requestTimeout: limits.httpRequestTimeoutMs,
+      keepAliveTimeout: limits.httpKeepAliveMs,
+      // How soon after those times a connection is found out.
+      connectionsCheckingInterval: Math.ceil(limits.httpHeadersTimeoutMs / 4),
+      insecureHTTPParser: false,
+      noDelay: true,
+    },
+    (request, response) => {
+      if (draining) response.shouldKeepAlive = false;
+      if (isClick(request.url ?? "")) clicks(request, response);
+      else others(request, response);
+    },
+  );
+  server.maxConnections = limits.httpMaxConnections;
+
+  return {
+    server,
+    listen(host, port) {
+      return new Promise((resolve, reject) => {
+        server.once("error", (error) => {
+          const detail = `HTTP cannot listen on ${host}:${port}: ${error.message}; choose another with --http-port`;
+          reject(new AdtallyError("PORT_IN_USE", detail, { cause: error }));
+        });
+        server.listen(port, host, () => {
+          const address = server.address();
+          resolve(typeof address === "object" && address !== null ? address.port : port);
+        });
+      });
+    },
+    drain() {
+      draining = true;
+      return new Promise((resolve) => {
+        const timer = clock.after(limits.drainDeadlineMs, () => server.closeAllConnections());
+        server.close(() => {
+          timer.cancel();
+          resolve();
+        });
+      });
+    },
+  };
+}

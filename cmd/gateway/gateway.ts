@@ -1,0 +1,103 @@
+/**
+ * A gateway: the HTTP and gRPC servers that take clicks, over one intake. The parts it stands on
+ * are handed in, so that the embedded form and a cluster's gateway differ in those alone.
+ */
+import { createClickService } from "../../actors/adapters/grpc/click-service.ts";
+import { createPlacementHandlers } from "../../actors/adapters/grpc/placement-service.ts";
+import { createGrpcServer } from "../../actors/adapters/grpc/server.ts";
+import { createClickHandler } from "../../actors/adapters/http/click-handler.ts";
+import { createClickServer } from "../../actors/adapters/http/click-server.ts";
+import { createClientAddress } from "../../actors/adapters/http/client-address.ts";
+import { createBatchIntake } from "../../actors/intake/batch.ts";
+import { createIntake } from "../../actors/intake/intake.ts";
+import { withDeadline } from "../../actors/runtime/deadline.ts";
+import type { GrpcServer, GrpcService } from "../../actors/adapters/grpc/server.ts";
+import type { ClickServer, HttpHandler } from "../../actors/adapters/http/click-server.ts";
+import type { Limits } from "../../actors/core/limits.ts";
+import type { Authenticate } from "../../actors/keys/authenticate.ts";
+import type { PlacementService } from "../../actors/placement/service.ts";
+import type { Catalogue } from "../../actors/ports/catalogue.ts";
+import type { ShardPort } from "../../actors/ports/shard-port.ts";
+import type { RoutingTable } from "../../actors/routing/table.ts";
+import type { Clock } from "../../actors/runtime/clock.ts";
+import type { Logger } from "../../actors/runtime/log.ts";
+import type { TokenCodec } from "../../actors/token/token.ts";
+
+export interface GatewayDeps {
+  readonly shardPort: ShardPort;
+  readonly catalogue: Catalogue;
+  readonly codec: TokenCodec;
+  readonly routing: () => RoutingTable;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly authenticate: Authenticate;
+  readonly placement: PlacementService;
+  /** Takes every HTTP request but /click. */
+  readonly httpHandler: HttpHandler;
+  /** Further services on the same gRPC port: reports. */
+  readonly grpcServices?: readonly GrpcService[];
+  /** Addresses or subnets of proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[];
+  readonly logger: Logger;
+}
+
+export interface GatewayAddress {
+  readonly host: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+}
+
+export interface Gateway {
+  readonly httpServer: ClickServer;
+  readonly grpcServer: GrpcServer;
+  /** Port 0 takes any; resolves with the ports taken. @throws PORT_IN_USE */
+  listen(address: GatewayAddress): Promise<GatewayAddress>;
+  /** Stops taking clicks and answers those it has. The shards must still be there. */
+  drain(): Promise<void>;
+}
+
+export function createGateway(deps: GatewayDeps): Gateway {
+  const { shardPort, catalogue, codec, routing, limits, clock, authenticate, placement, logger } = deps;
+  const intake = createIntake({ codec, routing, peek: (adId) => catalogue.peek(adId), limits });
+  const batches = createBatchIntake({
+    intake,
+    limits,
+    load: (adIds) => withDeadline(clock, limits.catalogueDeadlineMs, "the catalogue", catalogue.load(adIds)),
+    submit: (part) => shardPort.submit(part),
+  });
+  const clickService = createClickService({ batches, authenticate, clock, limits, logger });
+  const placementHandlers = createPlacementHandlers({ placement, authenticate, limits, logger });
+  const grpcServer = createGrpcServer({
+    services: [
+      clickService,
+      { name: "PlacementService", handlers: placementHandlers },
+      ...(deps.grpcServices ?? []),
+    ],
+    limits,
+    clock,
+  });
+  const clientAddress = createClientAddress(deps.trustedProxies ?? []);
+  const clicks = createClickHandler({
+    intake,
+    codec,
+    catalogue,
+    shardPort,
+    clientAddress,
+    clock,
+    limits,
+    logger,
+  });
+  const httpServer = createClickServer({ clicks, others: deps.httpHandler, clock, limits });
+
+  return {
+    httpServer,
+    grpcServer,
+    async listen({ host, httpPort, grpcPort }) {
+      const http = await httpServer.listen(host, httpPort);
+      return { host, httpPort: http, grpcPort: await grpcServer.listen(host, grpcPort) };
+    },
+    async drain() {
+      await Promise.all([httpServer.drain(), grpcServer.drain()]);
+    },
+  };
+}
