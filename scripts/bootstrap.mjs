@@ -63,15 +63,16 @@ function readPackages(file) {
 
 async function installOnce() {
   fs.mkdirSync(cacheFolder, { recursive: true });
-  let told = false;
-  while (!takeHold()) {
-    if (!told) {
+  let waitedFor;
+  for (let holder = takeHold(); holder !== process.pid; holder = takeHold()) {
+    if (holder === undefined) continue;
+    if (holder !== waitedFor) {
+      const file = path.relative(root, holdFile);
       process.stderr.write(
-        `adtally: waiting for process ${readHolder() ?? "?"} to finish installing ` +
-          `(if no such process installs, remove ${path.relative(root, holdFile)}) …\n`,
+        `adtally: waiting for process ${holder} to finish installing (if it does not install, remove ${file}) …\n`,
       );
     }
-    told = true;
+    waitedFor = holder;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   try {
@@ -87,22 +88,23 @@ async function installOnce() {
   }
 }
 
-/** True when this process may install; a holder that died is forgotten. */
+/** The process that may install: this one, another, or undefined where another has just let go. */
 function takeHold() {
   const own = `${holdFile}.${process.pid}`;
   try {
     // A link appears whole or not at all, and never over another.
     fs.writeFileSync(own, String(process.pid));
     fs.linkSync(own, holdFile);
-    return true;
+    return process.pid;
   } catch (error) {
     if (error.code !== "EEXIST") throw error;
-    const holder = readHolder();
-    if (holder !== undefined && !isAlive(holder)) fs.rmSync(holdFile, { force: true });
-    return false;
   } finally {
     fs.rmSync(own, { force: true });
   }
+  const holder = readHolder();
+  if (holder === undefined || isAlive(holder)) return holder;
+  fs.rmSync(holdFile, { force: true });
+  return undefined;
 }
 
 function readHolder() {
@@ -143,8 +145,10 @@ async function install() {
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const stopReporting = reportElapsed(started);
-  const code = await exitOf(child, () => true);
+  let interrupted = false;
+  const code = await exitOf(child, () => (interrupted = true));
   stopReporting();
+  if (interrupted) throw new Error("the installation was interrupted; start again to finish it");
   if (code !== 0) {
     process.stderr.write(output);
     throw new Error(
