@@ -1,0 +1,122 @@
+/**
+ * CPU a click of the shard actors alone: rows in, verdicts out, over the real embedded log
+ * (fdatasync), the real RocksDB store and a sink that swallows. No network, no ClickHouse.
+ *
+ *   node loadtest/bench-shard.ts [--clicks 2000000] [--ads 10000] [--repeats 0.1] [--cpu-prof …]
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { randomBytes } from "node:crypto";
+import { openFileLog } from "../actors/adapters/embedded/file-log.ts";
+import { rocksShardStores } from "../actors/adapters/rocksdb/shard-store.ts";
+import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
+import { Verdict } from "../actors/core/verdict.ts";
+import { systemClock, systemRandom } from "../actors/runtime/clock.ts";
+import { silentLogger } from "../actors/runtime/log.ts";
+import { ShardHost } from "../actors/shard/host.ts";
+import { rowsOf, uuidV7, type SimClick } from "../actors/sim/clicks.ts";
+
+const { values } = parseArgs({
+  options: {
+    clicks: { type: "string", default: "2000000" },
+    ads: { type: "string", default: "10000" },
+    repeats: { type: "string", default: "0.1" },
+  },
+});
+const clicks = Number(values.clicks);
+const ads = Number(values.ads);
+const SHARDS = 4;
+const ROWS = 250;
+const UNDER_WAY = 32;
+
+const dir = await mkdtemp(join(tmpdir(), "adtally-bench-"));
+const log = await openFileLog({
+  dir: join(dir, "log"),
+  limits: DEFAULT_LIMITS,
+  clock: systemClock,
+  logger: silentLogger,
+});
+const host = await ShardHost.start({
+  shards: Array.from({ length: SHARDS }, (_, shard) => shard),
+  epoch: 1,
+  limits: DEFAULT_LIMITS,
+  clicks: log.topic("clicks"),
+  deadLetters: log.topic("clicks-dead-letter"),
+  stores: rocksShardStores(join(dir, "state")),
+  sink: {
+    writeCounts: () => Promise.resolve(),
+    writeCheckpoints: () => Promise.resolve(),
+    readCheckpoints: () => Promise.resolve([]),
+  },
+  clock: systemClock,
+  random: systemRandom,
+  logger: silentLogger,
+  defer: (run) => void setImmediate(run),
+});
+
+// The rows are made outside the measured time, a share at a time so that memory stays small.
+const known: Buffer[] = [];
+function makeRows(shard: number): Buffer {
+  const now = Date.now();
+  const batch: SimClick[] = [];
+  for (let i = 0; i < ROWS; i++) {
+    const repeat = known.length > 1_000 && Math.random() < Number(values.repeats);
+    const id = repeat
+      ? known[(Math.random() * known.length) | 0]!
+      : uuidV7(now - ((Math.random() * 60_000) | 0), randomBytes(10));
+    if (!repeat && Math.random() < 0.05) known.push(id);
+    batch.push({
+      id,
+      adId: 1 + ((Math.random() * ads) | 0),
+      clickMs: now,
+      receivedMs: now,
+      userAgent: "Mozilla/5.0 (X11; Linux x86_64) bench",
+    });
+  }
+  return rowsOf(batch, shard);
+}
+
+let accepted = 0;
+let answered = 0;
+let cpuUs = 0;
+let wallMs = 0;
+for (let left = clicks; left > 0;) {
+  const share = Array.from({ length: Math.min(400, Math.ceil(left / ROWS)) }, (_, i) => ({
+    shard: i % SHARDS,
+    rows: makeRows(i % SHARDS),
+  }));
+  left -= share.length * ROWS;
+  const cpu = process.cpuUsage();
+  const startedAt = performance.now();
+  let next = 0;
+  const worker = async () => {
+    while (next < share.length) {
+      const { shard, rows } = share[next++]!;
+      const { outcomes } = await host.submit({ shard, rows, count: ROWS });
+      answered += ROWS;
+      for (let i = 0; i < outcomes.length; i += 2) if (outcomes[i] === Verdict.ACCEPTED) accepted += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: UNDER_WAY }, worker));
+  wallMs += performance.now() - startedAt;
+  const used = process.cpuUsage(cpu);
+  cpuUs += used.user + used.system;
+}
+const stats = [...host.actors.values()].map((actor) => actor.state.dedup.stats);
+const counted = [...host.actors.values()].reduce((sum, actor) => sum + actor.state.stats.accepted, 0);
+console.log(
+  [
+    `clicks answered ${answered}, accepted ${accepted}, counted ${counted}`,
+    `rate            ${Math.round((answered / wallMs) * 1_000).toLocaleString("en")} clicks/s`,
+    `CPU             ${(cpuUs / answered).toFixed(2)} µs a click (all threads)`,
+    `Bloom           ${(stats.reduce((sum, s) => sum + s.bloomBytes, 0) / counted).toFixed(2)} bytes an id`,
+    `store lookups   ${stats.reduce((sum, s) => sum + s.storeLookups, 0)}`,
+    `blocks          ${[...host.actors.values()].reduce((sum, actor) => sum + actor.state.stats.blocks, 0)}`,
+  ].join("\n"),
+);
+await host.drain();
+await log.close();
+await rm(dir, { recursive: true, force: true });
+if (accepted !== counted) process.exitCode = 1;
