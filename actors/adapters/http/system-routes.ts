@@ -1,0 +1,55 @@
+/** What a cluster, a scraper and a client generator ask: alive, ready, metrics, OpenAPI. */
+import type { FastifyPluginAsync } from "fastify";
+import type { Metrics } from "../../runtime/metrics.ts";
+import { PROBLEM_TYPE } from "./problem.ts";
+
+/** Names what is not ready, each with its reason; empty when all is. */
+export type Readiness = () => readonly string[];
+
+export interface SystemDeps {
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+}
+
+const status = { type: "object", properties: { status: { type: "string" } }, required: ["status"] } as const;
+
+export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
+  return async (app) => {
+    app.get(
+      "/healthz",
+      { schema: { tags: ["system"], summary: "The process answers.", response: { 200: status } } },
+      async () => ({ status: "ok" }),
+    );
+
+    app.get(
+      "/readyz",
+      { schema: { tags: ["system"], summary: "Clicks can be taken; 503 names what is not ready." } },
+      async (_request, reply) => {
+        const waitingFor = deps.readiness();
+        reply.header("cache-control", "no-store");
+        if (waitingFor.length === 0) return { status: "ready" };
+        return reply
+          .code(503)
+          .type(PROBLEM_TYPE)
+          .send(
+            JSON.stringify({
+              type: "about:blank",
+              title: "Service Unavailable",
+              status: 503,
+              code: "NOT_READY",
+              detail: `not ready: ${waitingFor.join("; ")}`,
+              waiting_for: waitingFor,
+            }),
+          );
+      },
+    );
+
+    app.get(
+      "/metrics",
+      { schema: { tags: ["system"], summary: "Metrics in Prometheus' text format." } },
+      async (_request, reply) => reply.type(deps.metrics.contentType).send(await deps.metrics.text()),
+    );
+
+    app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+  };
+}
