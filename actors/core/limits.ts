@@ -83,6 +83,10 @@ export interface Limits {
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
+  /** Rows of one report: a week of minutes. */
+  readonly reportMaxPoints: number;
+  /** Rows of the raw table that explain one click: the first ones, when it was sent more often. */
+  readonly explainMaxRows: number;
   readonly catalogueCacheAds: number;
   /** Ads that an import writes (and syncs) at once: bounds how long it holds the event loop. */
   readonly importBatchAds: number;
@@ -142,6 +146,8 @@ export const DEFAULT_LIMITS: Limits = {
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,
+  reportMaxPoints: 10_080,
+  explainMaxRows: 1_000,
   catalogueCacheAds: 200_000,
   importBatchAds: 512,
   importMaxErrors: 100,
