@@ -1,8 +1,8 @@
 /** How an error is told over gRPC: as a call's status, or as the refusal of one message of a stream. */
 import { Metadata, status as Status } from "@grpc/grpc-js";
-import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
+import { isAdtallyError } from "../../core/errors.ts";
 import type { ServiceError } from "@grpc/grpc-js";
-import type { ErrorCode } from "../../core/errors.ts";
+import type { ErrorCode , AdtallyError} from "../../core/errors.ts";
 import type { Refusal } from "./click-codec.ts";
 
 export const RETRY_AFTER_KEY = "retry-after-ms";
