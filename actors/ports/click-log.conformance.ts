@@ -4,8 +4,9 @@
  * and the test's name says so.
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeBlock, type Block, type LogRecord } from "../block/block.ts";
+import type { Block, LogRecord } from "../block/block.ts";
 import { isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
+import { sampleBlock } from "./click-log.sample.ts";
 import type { ClickLog, ClickTopic } from "./click-log.ts";
 
 export interface LogHarness {
@@ -34,25 +35,6 @@ export interface HarnessFactory {
 
 const TOPICS: readonly ClickTopic[] = ["clicks", "clicks-spill", "clicks-dead-letter"];
 const ALL = Number.MAX_SAFE_INTEGER;
-
-/** Append times rise by a second a sequence. */
-export function sampleTimeMs(sequence: number): number {
-  return 1_700_000_000_000 + sequence * 1_000;
-}
-
-/** A block that is unlike every other with another sequence. */
-export function sampleBlock(sequence: number, valueBytes = 150): Block {
-  const value = Buffer.alloc(valueBytes, `${sequence}|`);
-  const appendTimeMs = sampleTimeMs(sequence);
-  const fields = {
-    epoch: 3,
-    writer: 0xffff_ffff_fff0,
-    rowCount: 1,
-    appendTimeMs,
-    sourceOffset: sequence - 2,
-  };
-  return makeBlock({ ...fields, sequence }, value);
-}
 
 export function expectRecord(record: LogRecord | undefined, offset: number, block: Block): void {
   expect(record?.offset).toBe(offset);

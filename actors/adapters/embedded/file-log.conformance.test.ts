@@ -1,10 +1,6 @@
 import { appendFile } from "node:fs/promises";
-import {
-  describeClickLog,
-  sampleBlock,
-  sampleTimeMs,
-  type HarnessFactory,
-} from "../../ports/click-log.conformance.ts";
+import { describeClickLog, type HarnessFactory } from "../../ports/click-log.conformance.ts";
+import { sampleBlock, sampleTimeMs } from "../../ports/click-log.sample.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
 import { diskError } from "./files.fixture.ts";
 import { findFrame, flipBitAt, makeBench, segmentFiles } from "./file-log.fixture.ts";

@@ -195,6 +195,7 @@ class GroupCommitLog implements FileLog {
   #failStop(error: unknown): void {
     const why = `it stopped after a failed write (${messageOf(error)}); see to the disk, then start again`;
     this.#stopped = { why, cause: error };
+    this.#marker?.cancel();
     this.#deps.logger.error({ error: messageOf(error), dir: this.#deps.dir }, "click log stopped");
     const refused = this.#queue;
     this.#queue = [];

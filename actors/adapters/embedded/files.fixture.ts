@@ -3,6 +3,7 @@
  * for the log. It also remembers, per file, how far it has been synced.
  */
 import { nodeFiles, type Files, type OpenFile } from "./files.ts";
+import { INDEX_SUFFIX } from "./segment.ts";
 
 export interface FaultyFiles extends Files {
   /** The next write fails and leaves half of its bytes. */
@@ -11,9 +12,13 @@ export interface FaultyFiles extends Files {
   failNextSync: (() => Error) | undefined;
   /** While set, syncs wait for it. */
   holdSync: Promise<void> | undefined;
+  /** Syncs that wait now. */
+  held: number;
   /** Bytes of each segment file that a sync has covered. */
   readonly synced: ReadonlyMap<string, number>;
   syncs: number;
+  /** Every write to a segment file, in order. */
+  readonly writes: { readonly at: number; readonly bytes: number }[];
 }
 
 export function diskError(code: "EIO" | "ENOSPC"): Error {
@@ -27,16 +32,19 @@ export function makeFaultyFiles(): FaultyFiles {
     failNextWrite: undefined,
     failNextSync: undefined,
     holdSync: undefined,
+    held: 0,
     synced,
     syncs: 0,
+    writes: [],
     async open(path, mode): Promise<OpenFile> {
       const file = await nodeFiles.open(path, mode);
-      if (mode === "read") return file;
+      if (mode === "read" || path.includes(INDEX_SUFFIX)) return file;
       let hasFrames = false;
       return {
         ...file,
         async write(buffers, at) {
           hasFrames ||= at > 0;
+          faulty.writes.push({ at, bytes: buffers.reduce((sum, { length }) => sum + length, 0) });
           const fail = faulty.failNextWrite;
           if (fail === undefined) return file.write(buffers, at);
           faulty.failNextWrite = undefined;
@@ -46,7 +54,9 @@ export function makeFaultyFiles(): FaultyFiles {
         },
         async sync() {
           const size = await file.size();
+          faulty.held += 1;
           await faulty.holdSync;
+          faulty.held -= 1;
           const fail = hasFrames ? faulty.failNextSync : undefined;
           if (hasFrames) faulty.failNextSync = undefined;
           if (fail !== undefined) throw fail();

@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  codeOf,
-  describeClickLog,
-  expectRecord,
-  readAll,
-  sampleBlock,
-} from "../../ports/click-log.conformance.ts";
+import { codeOf, describeClickLog, expectRecord, readAll } from "../../ports/click-log.conformance.ts";
+import { sampleBlock } from "../../ports/click-log.sample.ts";
 import type { ClickTopic } from "../../ports/click-log.ts";
 import { createMemoryLog, type MemoryLog } from "./memory-log.ts";
 

@@ -1,0 +1,350 @@
+import { truncate, rm, writeFile, appendFile, readFile, readdir } from "node:fs/promises";
+import path from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { makeBlock } from "../../block/block.ts";
+import { codeOf, expectRecord, readAll } from "../../ports/click-log.conformance.ts";
+import { sampleBlock, sampleTimeMs } from "../../ports/click-log.sample.ts";
+import { diskError } from "./files.fixture.ts";
+import {
+  findFrame,
+  flipBitAt,
+  makeBench,
+  segmentFiles,
+  waitMs,
+  type Bench,
+  type BenchOptions,
+} from "./file-log.fixture.ts";
+import { nodeFiles } from "./files.ts";
+import { FRAME_HEADER_BYTES, makeMarker } from "./frame.ts";
+import { loadSegment } from "./segment.ts";
+
+const ALL = Number.MAX_SAFE_INTEGER;
+const benches: Bench[] = [];
+
+async function start(options?: BenchOptions): Promise<Bench> {
+  const bench = await makeBench(options);
+  benches.push(bench);
+  return bench;
+}
+
+afterEach(async () => {
+  for (const bench of benches.splice(0)) await bench.end();
+});
+
+async function fill(bench: Bench, count: number, partition = 0): Promise<void> {
+  for (let i = 1; i <= count; i++) await bench.log.topic("clicks").append(partition, sampleBlock(i));
+}
+
+async function expectFilled(bench: Bench, count: number, partition = 0): Promise<void> {
+  const records = await readAll(bench.log.topic("clicks"), partition);
+  expect(records).toHaveLength(count);
+  records.forEach((record, i) => expectRecord(record, i, sampleBlock(i + 1)));
+}
+
+/** Holds all syncs back; the function it returns lets them go on. */
+function holdSyncs(bench: Bench): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  bench.files.holdSync = promise;
+  return () => {
+    bench.files.holdSync = undefined;
+    resolve();
+  };
+}
+
+describe("group commit", () => {
+  it("G1: all that gathers during one sync shares the next", async () => {
+    const bench = await start();
+    const release = holdSyncs(bench);
+    const log = bench.log.topic("clicks");
+    const first = log.append(0, sampleBlock(1));
+    await waitMs(5);
+    const rest = Array.from({ length: 200 }, (_, i) => log.append(i % 50, sampleBlock(i + 2)));
+    const before = bench.files.syncs;
+    release();
+    await Promise.all([first, ...rest]);
+    expect(bench.files.syncs - before).toBe(2);
+  });
+
+  it("L1: nothing is acknowledged or shown before its sync", async () => {
+    const bench = await start();
+    await fill(bench, 1);
+    const release = holdSyncs(bench);
+    const log = bench.log.topic("clicks");
+    let isAcknowledged = false;
+    const append = log.append(0, sampleBlock(2)).then(() => (isAcknowledged = true));
+    await waitMs(20);
+    expect(isAcknowledged).toBe(false);
+    expect(await log.bounds(0)).toEqual({ earliest: 0, next: 1 });
+    expect(await log.read(0, 1, ALL)).toEqual([]);
+    release();
+    await append;
+    await expectFilled(bench, 2);
+  });
+
+  it("G2: past logQueueMaxBytes an append is OVERLOADED and not applied; later it is taken again", async () => {
+    const bench = await start({ logQueueMaxBytes: 1_000 });
+    const release = holdSyncs(bench);
+    const log = bench.log.topic("clicks");
+    const first = log.append(0, sampleBlock(1));
+    await waitMs(5);
+    const waiting = [2, 3, 4, 5].map((sequence) => log.append(0, sampleBlock(sequence)));
+    expect(await codeOf(log.append(0, sampleBlock(99)))).toBe("OVERLOADED");
+    release();
+    await Promise.all([first, ...waiting]);
+    await expectFilled(bench, 5);
+    expect(await log.append(0, sampleBlock(6))).toBe(5);
+  });
+
+  it("writes more buffers in one batch than one writev of the kernel takes", async () => {
+    const bench = await start();
+    const log = bench.log.topic("clicks");
+    const blocks = Array.from({ length: 900 }, (_, i) => sampleBlock(i + 1, 16 * 1024));
+    await Promise.all(blocks.map((block) => log.append(0, block)));
+    const records = await readAll(log, 0);
+    blocks.forEach((block, i) => expectRecord(records[i], i, block));
+  });
+
+  it("close commits what waits, then everything is LOG_UNAVAILABLE and no timer is left", async () => {
+    const bench = await start();
+    const log = bench.log.topic("clicks");
+    const waiting = [1, 2, 3].map((sequence) => log.append(0, sampleBlock(sequence)));
+    await Promise.all([bench.log.close(), bench.log.close()]);
+    expect(await Promise.all(waiting)).toEqual([0, 1, 2]);
+    expect(bench.clock.pending).toBe(0);
+    expect(await codeOf(log.append(0, sampleBlock(4)))).toBe("LOG_UNAVAILABLE");
+    expect(await codeOf(log.read(0, 0, ALL))).toBe("LOG_UNAVAILABLE");
+    expect(await codeOf(bench.log.retain(0))).toBe("LOG_UNAVAILABLE");
+    await bench.use(bench.dir);
+    await expectFilled(bench, 3);
+  });
+});
+
+describe("a disk that fails", () => {
+  for (const [what, arm, mayBeApplied] of [
+    [
+      "a write that finds the disk full",
+      (b: Bench) => void (b.files.failNextWrite = () => diskError("ENOSPC")),
+      false,
+    ],
+    ["a sync that fails", (b: Bench) => void (b.files.failNextSync = () => diskError("EIO")), true],
+  ] as const) {
+    it(`G3: ${what} is APPEND_UNKNOWN for its batch, and LOG_UNAVAILABLE for all else until reopened`, async () => {
+      const bench = await start();
+      await fill(bench, 3);
+      const log = bench.log.topic("clicks");
+      const release = holdSyncs(bench);
+      arm(bench);
+      const failed = codeOf(log.append(0, sampleBlock(4)));
+      await Promise.resolve();
+      await Promise.resolve();
+      const queued = codeOf(log.append(1, sampleBlock(5)));
+      release();
+      expect(await failed).toBe("APPEND_UNKNOWN");
+      expect(await queued).toBe("LOG_UNAVAILABLE");
+      expect(await codeOf(log.append(0, sampleBlock(6)))).toBe("LOG_UNAVAILABLE");
+      expect(await codeOf(log.read(0, 0, ALL))).toBe("LOG_UNAVAILABLE");
+      expect(await codeOf(log.bounds(0))).toBe("LOG_UNAVAILABLE");
+      expect(bench.clock.pending).toBe(0);
+      await bench.use(bench.dir);
+      await expectFilled(bench, mayBeApplied ? 4 : 3);
+      expect(await bench.log.topic("clicks").bounds(1)).toEqual({ earliest: 0, next: 0 });
+    });
+  }
+
+  it("R3: what a failed sync left in the page cache is written and synced again before the log serves it", async () => {
+    const bench = await start();
+    await fill(bench, 3);
+    bench.files.failNextSync = () => diskError("EIO");
+    expect(await codeOf(bench.log.topic("clicks").append(0, sampleBlock(4)))).toBe("APPEND_UNKNOWN");
+    await bench.use(bench.dir);
+    const left = await findFrame(bench.dir, "clicks", 0, 3);
+    const again = bench.files.writes[0]!;
+    expect(again.at).toBeLessThanOrEqual(left.at);
+    expect(again.at + again.bytes).toBe(left.at + left.bytes);
+    expect(bench.files.synced.get(left.path)).toBeGreaterThanOrEqual(left.at + left.bytes);
+  });
+
+  it("G3: a segment that cannot be begun leaves its appends unapplied: LOG_UNAVAILABLE", async () => {
+    const bench = await start({ logSegmentBytes: 480 });
+    await fill(bench, 2);
+    bench.files.failNextWrite = () => diskError("ENOSPC");
+    expect(await codeOf(bench.log.topic("clicks").append(0, sampleBlock(3)))).toBe("LOG_UNAVAILABLE");
+    await bench.use(bench.dir);
+    await expectFilled(bench, 2);
+  });
+
+  it("a directory that cannot be read is LOG_UNAVAILABLE by name", async () => {
+    const bench = await start();
+    const file = path.join(bench.dir, "..", "a-file");
+    await writeFile(file, "");
+    expect(await codeOf(bench.use(file))).toBe("LOG_UNAVAILABLE");
+  });
+});
+
+describe("the idle marker", () => {
+  it("G4: comes a second after the last sync, once", async () => {
+    const bench = await start();
+    await fill(bench, 2);
+    bench.clock.advance(600);
+    await fill(bench, 1, 1);
+    const before = bench.files.syncs;
+    bench.clock.advance(600);
+    await waitMs(10);
+    expect(bench.files.syncs).toBe(before);
+    bench.clock.advance(400);
+    await waitMs(30);
+    expect(bench.files.syncs).toBe(before + 1);
+    expect(bench.clock.pending).toBe(0);
+    await expectFilled(bench, 2);
+  });
+
+  it("G4: without it, damage to the last batch could not be told from a torn write", async () => {
+    const bench = await start();
+    await fill(bench, 5);
+    const image = await bench.crashImage();
+    const { path: file, at } = await findFrame(image, "clicks", 0, 4);
+    await flipBitAt(file, at + 10);
+    await bench.use(image);
+    await expectFilled(bench, 4);
+  });
+
+  it("a clean close leaves one, so the last batch is guarded across a restart", async () => {
+    const bench = await start();
+    await fill(bench, 5);
+    await bench.log.close();
+    const { path: file, at } = await findFrame(bench.dir, "clicks", 0, 4);
+    await flipBitAt(file, at + 10);
+    expect(await codeOf(bench.use(bench.dir))).toBe("LOG_CORRUPT");
+  });
+});
+
+describe("damage", () => {
+  it("L4: a flip of any byte of any frame is LOG_CORRUPT, and the files stay as they are", async () => {
+    const bench = await start();
+    await fill(bench, 4);
+    await bench.settle();
+    const image = await bench.crashImage();
+    const first = await findFrame(image, "clicks", 0, 0);
+    const last = await findFrame(image, "clicks", 0, 3);
+    for (let at = first.at; at < last.at + last.bytes; at += 7) {
+      await flipBitAt(first.path, at, at % 8);
+      const damaged = await readFile(first.path);
+      expect(await codeOf(bench.use(image)), `byte ${at}`).toBe("LOG_CORRUPT");
+      expect((await readFile(first.path)).equals(damaged)).toBe(true);
+      await flipBitAt(first.path, at, at % 8);
+    }
+    await bench.use(image);
+    await expectFilled(bench, 4);
+  });
+
+  it("R2: a frame that a client put into a value is never taken for one of ours", async () => {
+    for (const [isForged, outcome] of [
+      [true, "resolved"],
+      [false, "LOG_CORRUPT"],
+    ] as const) {
+      const bench = await start();
+      await fill(bench, 2);
+      const image = await bench.crashImage();
+      const file = (await segmentFiles(image))[0]!;
+      const { base, salt, size } = await loadSegment(nodeFiles, file);
+      const position = base + size + 300;
+      const marker = makeMarker({ salt: isForged ? (salt ^ 1) >>> 0 : salt, position, syncedUpTo: position });
+      await appendFile(file, Buffer.concat([Buffer.alloc(300, "torn"), marker]));
+      expect(await codeOf(bench.use(image))).toBe(outcome);
+    }
+  });
+
+  it("a segment that is missing, cut short or under another name is LOG_CORRUPT naming the file", async () => {
+    const bench = await start({ logSegmentBytes: 480 });
+    await fill(bench, 8);
+    const harm: ((files: string[]) => Promise<void>)[] = [
+      (files) => rm(files[1]!),
+      (files) => truncate(files[1]!, 100),
+      (files) => flipBitAt(files[1]!, 20),
+      (files) => nodeFiles.rename(files[0]!, files[0]!.replace("0.log", "1.log")),
+    ];
+    for (const damage of harm) {
+      const image = await bench.crashImage();
+      await damage(await segmentFiles(image));
+      await expect(bench.use(image)).rejects.toThrow(/click log .*\.log at byte 0/);
+      bench.log = { ...bench.log, close: async () => undefined };
+    }
+  });
+
+  it("index files are a shortcut: absent, damaged or of another segment, reads are the same", async () => {
+    const bench = await start({ logSegmentBytes: 480 });
+    await fill(bench, 9);
+    const names = (await readdir(bench.dir)).filter((name) => name.endsWith(".index")).sort();
+    expect(names.length).toBeGreaterThan(3);
+    const image = await bench.crashImage();
+    await rm(path.join(image, names[0]!));
+    await flipBitAt(path.join(image, names[1]!), 40);
+    await writeFile(path.join(image, names[2]!), await readFile(path.join(bench.dir, names[3]!)));
+    await writeFile(path.join(image, "0000000099999999.index"), "orphan");
+    await writeFile(path.join(image, "0000000099999999.log.new"), "half a segment");
+    await bench.use(image);
+    await expectFilled(bench, 9);
+    const after = await readdir(image);
+    expect(after).toContain(names[0]);
+    expect(after.filter((name) => name.includes("99999999"))).toEqual([]);
+  });
+
+  it("L4: a flip in a sealed segment is LOG_CORRUPT at the read, with or without its index file", async () => {
+    for (const withIndex of [true, false]) {
+      const bench = await start({ logSegmentBytes: 480 });
+      await fill(bench, 9);
+      const image = await bench.crashImage();
+      const { path: file, at } = await findFrame(image, "clicks", 0, 2);
+      await flipBitAt(file, at + FRAME_HEADER_BYTES + 5);
+      if (!withIndex) await rm(file.replace(".log", ".index"));
+      await bench.use(image);
+      const log = bench.log.topic("clicks");
+      await expect(log.read(0, 2, ALL)).rejects.toThrow(/clicks partition 0, offset 2/);
+      expectRecord((await log.read(0, 4, 1))[0], 4, sampleBlock(5));
+    }
+  });
+});
+
+describe("segments and retention", () => {
+  it("reads across segments in one call, and from an offset that is not the first of its segment", async () => {
+    const bench = await start({ logSegmentBytes: 2_000 });
+    await fill(bench, 60);
+    expect((await segmentFiles(bench.dir)).length).toBeGreaterThan(5);
+    expect(await bench.log.topic("clicks").read(0, 3, ALL)).toHaveLength(57);
+    await bench.use(await bench.crashImage());
+    expect(await bench.log.topic("clicks").read(0, 3, ALL)).toHaveLength(57);
+    await expectFilled(bench, 60);
+  });
+
+  it("finds one partition's records among many others', in any segment", async () => {
+    const bench = await start({ logSegmentBytes: 1024 * 1024 });
+    const log = bench.log.topic("clicks");
+    const blocks = Array.from({ length: 40 }, (_, i) => sampleBlock(i + 1, 40_000));
+    for (const [i, block] of blocks.entries()) {
+      await Promise.all([0, 1, 2, 3].map((partition) => log.append(partition, block)));
+      if (i % 10 === 0) await log.append(9, block);
+    }
+    for (const partition of [0, 3]) {
+      const records = await readAll(log, partition, 0, 100_000);
+      blocks.forEach((block, i) => expectRecord(records[i], i, block));
+    }
+    expect(await readAll(log, 9)).toHaveLength(4);
+    expectRecord((await log.read(3, 37, 1))[0], 37, blocks[37]!);
+  });
+
+  it("retain goes by the newest record of a segment, keeps the last segment, and says how many went", async () => {
+    const bench = await start({ logSegmentBytes: 480 });
+    const log = bench.log.topic("clicks");
+    // The owner's clocks of two partitions differ: the older time behind the newer one.
+    const old = makeBlock({ ...sampleBlock(1).header, appendTimeMs: 5 }, Buffer.alloc(150));
+    for (const block of [sampleBlock(1), old, sampleBlock(2), old, sampleBlock(3), old])
+      await log.append(0, block);
+    expect(await bench.log.retain(sampleTimeMs(1))).toBe(0);
+    expect(await bench.log.retain(sampleTimeMs(2))).toBe(1);
+    expect(await log.bounds(0)).toEqual({ earliest: 2, next: 6 });
+    expect(await Promise.all([bench.log.retain(ALL), bench.log.retain(ALL)])).toEqual([1, 0]);
+    expect(await log.bounds(0)).toEqual({ earliest: 4, next: 6 });
+    await bench.use(await bench.crashImage());
+    expect(await bench.log.topic("clicks").bounds(0)).toEqual({ earliest: 4, next: 6 });
+  });
+});
