@@ -21,6 +21,7 @@ export type ProblemCode =
   | "BODY_TOO_LARGE"
   | "INTERNAL"
   | "MEDIA_TYPE_UNSUPPORTED"
+  | "NOT_READY"
   | "REQUEST_TIMEOUT"
   | "ROUTE_NOT_FOUND"
   | "URL_MALFORMED";
@@ -168,8 +169,8 @@ export function sendProblem(
     .code(problem.status)
     .headers(problem.headers)
     .header("cache-control", "no-store")
-    .type(PROBLEM_TYPE)
-    .send(JSON.stringify(problemBody(problem)));
+    .header("content-type", PROBLEM_TYPE)
+    .send(Buffer.from(JSON.stringify(problemBody(problem))));
 }
 
 export function routeNotFound(request: FastifyRequest): HttpProblem {

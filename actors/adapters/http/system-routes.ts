@@ -1,7 +1,7 @@
 /** What a cluster, a scraper and a client generator ask: alive, ready, metrics, OpenAPI. */
 import type { FastifyPluginAsync } from "fastify";
 import type { Metrics } from "../../runtime/metrics.ts";
-import { PROBLEM_TYPE } from "./problem.ts";
+import { HttpProblem, PROBLEM_TYPE, problemBody } from "./problem.ts";
 
 /** Names what is not ready, each with its reason; empty when all is. */
 export type Readiness = () => readonly string[];
@@ -30,17 +30,8 @@ export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
         if (waitingFor.length === 0) return { status: "ready" };
         return reply
           .code(503)
-          .type(PROBLEM_TYPE)
-          .send(
-            JSON.stringify({
-              type: "about:blank",
-              title: "Service Unavailable",
-              status: 503,
-              code: "NOT_READY",
-              detail: `not ready: ${waitingFor.join("; ")}`,
-              waiting_for: waitingFor,
-            }),
-          );
+          .header("content-type", PROBLEM_TYPE)
+          .send(Buffer.from(JSON.stringify(notReady(waitingFor))));
       },
     );
 
@@ -52,4 +43,10 @@ export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
 
     app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   };
+}
+
+/** Not through the error handler: a program that is starting is no error to log. */
+function notReady(waitingFor: readonly string[]): object {
+  const problem = new HttpProblem(503, "NOT_READY", `not ready: ${waitingFor.join("; ")}`);
+  return { ...problemBody(problem), waiting_for: waitingFor };
 }
