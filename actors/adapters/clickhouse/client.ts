@@ -75,7 +75,11 @@ export function connectClickHouse(address: ClickHouseAddress): ClickHouse {
     // Below the server's own keep-alive, so that a socket is never used just as it is closed.
     keep_alive: { enabled: true, idle_socket_ttl: 2_500 },
     compression: { request: false, response: false },
-    clickhouse_settings: { output_format_json_quote_64bit_integers: 1 },
+    clickhouse_settings: {
+      output_format_json_quote_64bit_integers: 1,
+      // A user agent may be any bytes.
+      output_format_json_validate_utf8: 1,
+    },
   });
 
   return {

@@ -44,7 +44,7 @@ const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 function rawColumns(retention: Retention): string {
   const columns = ROW_COLUMNS.map(([name, type]) => {
     const codes = ENUMS[name];
-    if (codes !== undefined) return `${name} ${enum8({ UNKNOWN: -1, ...codes })}`;
+    if (codes !== undefined) return `${name} ${enum8(codes)}`;
     if (name === "ip") return `ip IPv6 TTL toDateTime(received_time) + INTERVAL ${retention.ipDays} DAY`;
     return `${name} ${type}`;
   });

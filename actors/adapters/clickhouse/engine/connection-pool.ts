@@ -11,7 +11,7 @@
  *  E5 What a statement leaves behind in its session (SET, USE, a temporary table) ends with it.
  */
 import type { Clock } from "../../../runtime/clock.ts";
-import type { EngineError} from "./errors.ts";
+import type { EngineError } from "./errors.ts";
 import { asEngineError, shuttingDown, timedOut, tooManyQueries } from "./errors.ts";
 import type { EngineLimits } from "./limits.ts";
 

@@ -1,0 +1,249 @@
+/**
+ * What advertisers ask: clicks by time, and what became of one click. The query API's routes
+ * call it; values only ever travel as bound parameters.
+ *
+ *  Q1 The watermark is read before the counts, so a row that is called final holds every count
+ *     of its window: a checkpoint follows the counts it covers.
+ *  Q2 Counts are read with FINAL: the newest version of each (ad, minute, shard), once.
+ *  Q3 In an explanation the first ACCEPTED or INVALID_TRAFFIC row, in log order, is the one that
+ *     counted; later ones are duplicates whatever they say, as in the actors' fold.
+ */
+import { formatUuid, isUuidV7, uuidV7Ms } from "../../core/ids.ts";
+import { WINDOW_MS, minuteOf, minuteStartMs } from "../../core/time.ts";
+import type { Limits } from "../../core/limits.ts";
+import type { ClickHouse } from "./client.ts";
+import { DATABASE } from "./migrations.ts";
+
+export const GRANULARITY_MS = {
+  "1m": WINDOW_MS,
+  "5m": 5 * WINDOW_MS,
+  "1h": 60 * WINDOW_MS,
+  "1d": 24 * 60 * WINDOW_MS,
+} as const;
+export type Granularity = keyof typeof GRANULARITY_MS;
+
+/** Whose clicks. What is known above an ad or a campaign makes the query read less. */
+export type ReportSubject =
+  | { readonly adId: bigint; readonly campaignId?: bigint; readonly advertiserId?: bigint }
+  | { readonly campaignId: bigint; readonly advertiserId?: bigint }
+  | { readonly advertiserId: bigint };
+
+export interface ReportQuery {
+  readonly subject: ReportSubject;
+  /** Rounded down to the granularity. */
+  readonly fromMs: number;
+  /** Exclusive; rounded up to the granularity. */
+  readonly toMs: number;
+  readonly granularity: Granularity;
+}
+
+export interface Counts {
+  readonly clicks: number;
+  readonly invalid: number;
+  readonly duplicates: number;
+}
+
+export interface ReportRow extends Counts {
+  /** RFC 3339. */
+  readonly start: string;
+  /** Final: all of it lies before the watermark, so it changes no more. */
+  readonly status: "live" | "final";
+}
+
+export interface ClicksReport {
+  /** One row for each interval from `from` to `to`, those without clicks included. */
+  readonly rows: readonly ReportRow[];
+  readonly total: Counts;
+  /** The least watermark of all shards, RFC 3339; null before the first checkpoint. */
+  readonly watermark: string | null;
+}
+
+export interface ClickRow {
+  /** What it came to; `recorded_verdict` is what its block says. */
+  readonly verdict: string;
+  readonly recorded_verdict: string;
+  readonly reason: string;
+  readonly source: string;
+  readonly shard: number;
+  readonly log_offset: string;
+  readonly row_number: number;
+  readonly ad_id: string;
+  readonly campaign_id: string;
+  readonly advertiser_id: string;
+  readonly window: string;
+  readonly click_time: string;
+  readonly received_time: string;
+  readonly generation: number;
+  readonly user_agent: string;
+}
+
+export interface ClickExplanation {
+  readonly impression_id: string;
+  /** Of the row that counted, else of the first row. */
+  readonly verdict: string;
+  readonly reason: string;
+  readonly counted: boolean;
+  /** In log order; the first ones, where there are more. */
+  readonly rows: readonly ClickRow[];
+  readonly has_more: boolean;
+}
+
+export interface Reports {
+  /** @throws COUNT_SINK_UNAVAILABLE */
+  clicksReport(query: ReportQuery): Promise<ClicksReport>;
+  /** Undefined for an id without a row in the raw table. @throws COUNT_SINK_UNAVAILABLE */
+  explainClick(impressionId: Uint8Array): Promise<ClickExplanation | undefined>;
+}
+
+/** The intervals that a query covers, rounded outwards. */
+export function reportSpan(query: Pick<ReportQuery, "fromMs" | "toMs" | "granularity">): {
+  readonly stepMs: number;
+  readonly fromMs: number;
+  readonly points: number;
+} {
+  const stepMs = GRANULARITY_MS[query.granularity];
+  const first = Math.floor(query.fromMs / stepMs);
+  const points = Math.max(0, Math.ceil(query.toMs / stepMs) - first);
+  return { stepMs, fromMs: first * stepMs, points };
+}
+
+const rfc3339 = (timeMs: number): string => new Date(timeMs).toISOString();
+const NOTHING: Counts = { clicks: 0, invalid: 0, duplicates: 0 };
+
+/** Column and value of each id that is known, in the order of the table's key. */
+function idFilters(subject: ReportSubject): {
+  readonly where: string;
+  readonly parameters: Record<string, string>;
+} {
+  const known: [column: string, id: bigint][] = [];
+  if ("advertiserId" in subject) known.push(["advertiser_id", subject.advertiserId]);
+  if ("campaignId" in subject) known.push(["campaign_id", subject.campaignId]);
+  if ("adId" in subject) known.push(["ad_id", subject.adId]);
+  return {
+    where: known.map(([column]) => `${column} = {${column}:UInt64}`).join(" AND "),
+    parameters: Object.fromEntries(known.map(([column, id]) => [column, id.toString()])),
+  };
+}
+
+interface RawRow {
+  readonly verdict: string;
+  readonly reason: string;
+  readonly source: string;
+  readonly shard: number;
+  readonly offset: string;
+  readonly row_number: number;
+  readonly ad_id: string;
+  readonly campaign_id: string;
+  readonly advertiser_id: string;
+  readonly click_ms: string;
+  readonly received_ms: string;
+  readonly generation: number;
+  readonly user_agent: string;
+}
+
+/** Q3. */
+function explain(impressionId: string, raw: readonly RawRow[], maxRows: number): ClickExplanation {
+  const counts = ({ verdict }: RawRow) => verdict === "ACCEPTED" || verdict === "INVALID_TRAFFIC";
+  const countedAt = raw.findIndex(counts);
+  const decisive = raw[countedAt] ?? raw[0]!;
+  const rows = raw.slice(0, maxRows).map((row, index): ClickRow => {
+    const isRepeat = counts(row) && index !== countedAt;
+    const clickMs = Number(row.click_ms);
+    return {
+      verdict: isRepeat ? "DUPLICATE" : row.verdict,
+      recorded_verdict: row.verdict,
+      reason: isRepeat ? "NONE" : row.reason,
+      source: row.source,
+      shard: row.shard,
+      log_offset: row.offset,
+      row_number: row.row_number,
+      ad_id: row.ad_id,
+      campaign_id: row.campaign_id,
+      advertiser_id: row.advertiser_id,
+      window: rfc3339(minuteStartMs(minuteOf(clickMs))),
+      click_time: rfc3339(clickMs),
+      received_time: rfc3339(Number(row.received_ms)),
+      generation: row.generation,
+      user_agent: row.user_agent,
+    };
+  });
+  return {
+    impression_id: impressionId,
+    verdict: decisive.verdict,
+    reason: decisive.reason,
+    counted: decisive.verdict === "ACCEPTED",
+    rows,
+    has_more: raw.length > maxRows,
+  };
+}
+
+export function createReports(
+  clickhouse: ClickHouse,
+  limits: Pick<Limits, "clockSkewMs" | "explainMaxRows">,
+): Reports {
+  async function watermarkMs(): Promise<number | undefined> {
+    const [row] = await clickhouse.rows<{ shards: string; watermark_ms: string }>(
+      `SELECT count() AS shards, toUnixTimestamp64Milli(min(newest)) AS watermark_ms
+       FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints GROUP BY shard)`,
+    );
+    return row === undefined || row.shards === "0" ? undefined : Number(row.watermark_ms);
+  }
+
+  return {
+    async clicksReport(query) {
+      const { stepMs, fromMs, points } = reportSpan(query);
+      const finalBeforeMs = await watermarkMs();
+      const { where, parameters } = idFilters(query.subject);
+      const found = await clickhouse.rows<{
+        start: number;
+        clicks: string;
+        invalid: string;
+        duplicates: string;
+      }>(
+        `SELECT toUInt32(intDiv(toUnixTimestamp(minute), {step:UInt32}) * {step:UInt32}) AS start,
+                sum(clicks) AS clicks, sum(invalid) AS invalid, sum(duplicates) AS duplicates
+         FROM ${DATABASE}.click_counts FINAL
+         WHERE ${where} AND minute >= toDateTime({from:UInt32}, 'UTC') AND minute < toDateTime({to:UInt32}, 'UTC')
+         GROUP BY start`,
+        { ...parameters, step: stepMs / 1000, from: fromMs / 1000, to: (fromMs + points * stepMs) / 1000 },
+      );
+      const byStart = new Map(
+        found.map(({ start, clicks, invalid, duplicates }) => [
+          start * 1000,
+          { clicks: Number(clicks), invalid: Number(invalid), duplicates: Number(duplicates) },
+        ]),
+      );
+      const total = { ...NOTHING };
+      const rows = Array.from({ length: points }, (_, index): ReportRow => {
+        const startMs = fromMs + index * stepMs;
+        const counts = byStart.get(startMs) ?? NOTHING;
+        total.clicks += counts.clicks;
+        total.invalid += counts.invalid;
+        total.duplicates += counts.duplicates;
+        const isFinal = finalBeforeMs !== undefined && startMs + stepMs <= finalBeforeMs;
+        return { start: rfc3339(startMs), ...counts, status: isFinal ? "final" : "live" };
+      });
+      return { rows, total, watermark: finalBeforeMs === undefined ? null : rfc3339(finalBeforeMs) };
+    },
+
+    async explainClick(impressionId) {
+      // A click is received after its impression: older days need not be read.
+      const sinceMs = isUuidV7(impressionId) ? Math.max(0, uuidV7Ms(impressionId) - limits.clockSkewMs) : 0;
+      const id = formatUuid(impressionId);
+      const raw = await clickhouse.rows<RawRow>(
+        `SELECT verdict, reason, source, shard, offset, row_number, ad_id, campaign_id, advertiser_id,
+                toUnixTimestamp64Milli(click_time) AS click_ms,
+                toUnixTimestamp64Milli(received_time) AS received_ms,
+                generation, user_agent
+         FROM ${DATABASE}.clicks_raw
+         WHERE impression_id = {id:UUID} AND received_time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+         ORDER BY shard, offset, row_number
+         -- A row sent again, and a block that the log holds twice, are one click.
+         LIMIT 1 BY shard, sequence, row_number, received_time
+         LIMIT {most:UInt32}`,
+        { id, since: sinceMs, most: limits.explainMaxRows + 1 },
+      );
+      return raw.length === 0 ? undefined : explain(id, raw, limits.explainMaxRows);
+    },
+  };
+}

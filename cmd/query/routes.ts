@@ -1,0 +1,133 @@
+/** GET /v1/reports/clicks and GET /v1/clicks/{impression_id}: the report routes of the HTTP API. */
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import {
+  GRANULARITY_MS,
+  reportSpan,
+  type Granularity,
+  type ReportSubject,
+  type Reports,
+} from "../../actors/adapters/clickhouse/reports.ts";
+import { HttpProblem, invalidInput } from "../../actors/adapters/http/problem.ts";
+import { parseU64, parseUuid } from "../../actors/core/ids.ts";
+import type { Limits } from "../../actors/core/limits.ts";
+import type { Clock } from "../../actors/runtime/clock.ts";
+import { parseRfc3339 } from "./rfc3339.ts";
+
+export interface ReportRouteDeps {
+  readonly reports: Reports;
+  /** Hook of both routes: throws for a caller that may not read reports. */
+  readonly authorise: (request: FastifyRequest) => Promise<void>;
+  readonly clock: Clock;
+  readonly limits: Pick<Limits, "reportMaxPoints">;
+  /** What the catalogue knows above an ad: makes its report read less. */
+  readonly ownerOf?: (
+    adId: bigint,
+  ) => Promise<{ readonly campaignId: bigint; readonly advertiserId: bigint } | undefined>;
+}
+
+const HOUR_MS = 3_600_000;
+const ID_FIELDS = ["ad_id", "campaign_id", "advertiser_id"] as const;
+
+type ReportInput = Partial<Record<(typeof ID_FIELDS)[number] | "from" | "to", string>> & {
+  readonly granularity?: Granularity;
+};
+
+const idSchema = (whose: string) => ({
+  type: "string",
+  description: `${whose}: unsigned 64-bit, decimal. Exactly one of the three ids.`,
+});
+const reportSchema = {
+  tags: ["reports"],
+  summary: "Clicks of an ad, a campaign or an advertiser, by time.",
+  security: [{ key: [] }],
+  querystring: {
+    type: "object",
+    additionalProperties: false,
+    properties: {
+      ad_id: idSchema("The ad"),
+      campaign_id: idSchema("The campaign"),
+      advertiser_id: idSchema("The advertiser"),
+      from: { type: "string", description: "RFC 3339; one hour before `to` by default. Rounded down." },
+      to: { type: "string", description: "RFC 3339, exclusive; now by default. Rounded up." },
+      granularity: { type: "string", enum: Object.keys(GRANULARITY_MS), default: "1m" },
+    },
+  },
+} as const;
+const clickSchema = {
+  tags: ["reports"],
+  summary: "What became of one click, row by row of the log.",
+  security: [{ key: [] }],
+  params: {
+    type: "object",
+    required: ["impression_id"],
+    properties: { impression_id: { type: "string", description: "The impression's or click's UUID." } },
+  },
+} as const;
+
+function readSubject(input: ReportInput): ReportSubject {
+  const given = ID_FIELDS.filter((field) => input[field] !== undefined);
+  const [field] = given;
+  if (field === undefined || given.length > 1)
+    throw invalidInput([{ field: "", reason: "give exactly one of ad_id, campaign_id, advertiser_id" }]);
+  const id = parseU64(input[field]!);
+  if (id === undefined)
+    throw invalidInput([{ field, reason: "must be an unsigned 64-bit decimal without leading zeros" }]);
+  if (field === "ad_id") return { adId: id };
+  return field === "campaign_id" ? { campaignId: id } : { advertiserId: id };
+}
+
+function readTime(field: "from" | "to", text: string | undefined, defaultMs: number): number {
+  if (text === undefined) return defaultMs;
+  const timeMs = parseRfc3339(text);
+  if (timeMs === undefined)
+    throw invalidInput([
+      { field, reason: "must be an RFC 3339 time between 1970 and 2105, such as 2026-01-31T12:00:00Z" },
+    ]);
+  return timeMs;
+}
+
+export function registerReportRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
+  const { reports, authorise, clock, limits } = deps;
+
+  app.get<{ Querystring: ReportInput }>(
+    "/v1/reports/clicks",
+    { schema: reportSchema, onRequest: authorise },
+    async (request, reply) => {
+      const input = request.query;
+      const asked = readSubject(input);
+      const toMs = readTime("to", input.to, clock.now());
+      const fromMs = readTime("from", input.from, Math.max(0, toMs - HOUR_MS));
+      if (fromMs >= toMs) throw invalidInput([{ field: "from", reason: "must lie before to" }]);
+      const granularity = input.granularity ?? "1m";
+      const { points } = reportSpan({ fromMs, toMs, granularity });
+      if (points > limits.reportMaxPoints)
+        throw invalidInput([
+          {
+            field: "granularity",
+            reason: `${granularity} makes ${points} rows of this time, ${limits.reportMaxPoints} are allowed: ask for a coarser one, or less time`,
+          },
+        ]);
+      const owner = "adId" in asked ? await deps.ownerOf?.(asked.adId) : undefined;
+      reply.header("cache-control", "no-store");
+      return reports.clicksReport({ subject: { ...asked, ...owner }, fromMs, toMs, granularity });
+    },
+  );
+
+  app.get<{ Params: { readonly impression_id: string } }>(
+    "/v1/clicks/:impression_id",
+    { schema: clickSchema, onRequest: authorise },
+    async (request, reply) => {
+      const id = parseUuid(request.params.impression_id);
+      if (id === undefined) throw invalidInput([{ field: "impression_id", reason: "must be a UUID" }]);
+      const explanation = await reports.explainClick(id);
+      if (explanation === undefined)
+        throw new HttpProblem(
+          404,
+          "NOT_FOUND",
+          `no click with impression id ${request.params.impression_id} is in the raw table; clicks arrive there within about a second and stay for a week`,
+        );
+      reply.header("cache-control", "no-store");
+      return explanation;
+    },
+  );
+}
