@@ -76,7 +76,7 @@ describe("route", () => {
   });
 
   it.each(Array.from({ length: 15 }, (_, i) => i + 2))(
-    "loads an ad's %i sub-shards evenly within 5 %%",
+    "loads an ad's %i sub-shards evenly within a twentieth",
     (ways) => {
       const split = generation(16, [[1001, ways]]);
       const bins = new Array<number>(16).fill(0);
