@@ -1,0 +1,113 @@
+/** What `npm start` can be told: flags, each also an environment variable ADTALLY_…; flags win. */
+import { Command, InvalidArgumentError, Option } from "commander";
+
+export interface LocalConfig {
+  readonly host: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly clickhousePort: number;
+  readonly dataDir: string;
+  readonly shards: number;
+  /** Valid for this run, never stored; undefined: the data folder's own. */
+  readonly adminKey: string | undefined;
+  readonly publicUrl: string | undefined;
+  readonly openReports: boolean;
+  readonly demo: boolean;
+  readonly logLevel: string;
+}
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
+
+function port(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,5}$/.test(text) || value > 65_535) {
+    throw new InvalidArgumentError("a port is a number from 0 to 65535; 0 takes any free one.");
+  }
+  return value;
+}
+
+function shardCount(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,4}$/.test(text) || value < 1) throw new InvalidArgumentError("a number from 1 on.");
+  return value;
+}
+
+function key(text: string): string {
+  if (!/^[\u0021-\u007e]{8,256}$/.test(text)) {
+    throw new InvalidArgumentError("8 to 256 printable ASCII characters without spaces.");
+  }
+  return text;
+}
+
+function url(text: string): string {
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
+    throw new InvalidArgumentError("an http or https URL, such as https://click.example.com");
+  }
+  return parsed.href.replace(/\/$/, "");
+}
+
+/** Prints help or what is wrong and ends the process where the arguments ask for it. */
+export function readConfig(argv: readonly string[], version: string): LocalConfig {
+  const env = (flags: string, description: string, name: string) => new Option(flags, description).env(name);
+  const command = new Command("npm start --")
+    .description(
+      "adtally in one process: gateway, shard actors, reports and the real ClickHouse engine,\n" +
+        "nothing else to install. Data survives a restart; Ctrl-C drains and stops.",
+    )
+    .version(version)
+    .allowExcessArguments(false)
+    .addOption(env("--host <address>", "address to listen on", "ADTALLY_HOST").default("127.0.0.1"))
+    .addOption(
+      env("--http-port <port>", "clicks, API, demo page", "ADTALLY_HTTP_PORT").argParser(port).default(8080),
+    )
+    .addOption(env("--grpc-port <port>", "clicks of SDKs", "ADTALLY_GRPC_PORT").argParser(port).default(9090))
+    .addOption(
+      env("--clickhouse-port <port>", "ClickHouse's HTTP protocol", "ADTALLY_CLICKHOUSE_PORT")
+        .argParser(port)
+        .default(8123),
+    )
+    .addOption(env("--data-dir <folder>", "everything that is kept", "ADTALLY_DATA_DIR").default(".adtally"))
+    .addOption(
+      env("--shards <count>", "shards of new clicks; a change adds a routing generation", "ADTALLY_SHARDS")
+        .argParser(shardCount)
+        .default(4),
+    )
+    .addOption(
+      env(
+        "--admin-key <key>",
+        "key of scope admin for this run; never stored",
+        "ADTALLY_ADMIN_KEY",
+      ).argParser(key),
+    )
+    .addOption(
+      env(
+        "--public-url <url>",
+        "where browsers reach the gateway (default: the HTTP port)",
+        "ADTALLY_PUBLIC_URL",
+      ).argParser(url),
+    )
+    .addOption(env("--no-open-reports", "reports need a key of scope report", "ADTALLY_OPEN_REPORTS"))
+    .addOption(env("--no-demo", "no demo advertisers and no /demo page", "ADTALLY_DEMO"))
+    .addOption(
+      env("--log-level <level>", "JSON lines on stderr", "ADTALLY_LOG_LEVEL")
+        .choices(LOG_LEVELS)
+        .default("warn"),
+    )
+    .parse([...argv], { from: "user" });
+  const options = command.opts<Record<string, unknown>>();
+  const flag = (name: string) => !["false", "0", "no"].includes(String(options[name]));
+  return {
+    host: String(options["host"]),
+    httpPort: Number(options["httpPort"]),
+    grpcPort: Number(options["grpcPort"]),
+    clickhousePort: Number(options["clickhousePort"]),
+    dataDir: String(options["dataDir"]),
+    shards: Number(options["shards"]),
+    adminKey: options["adminKey"] === undefined ? undefined : String(options["adminKey"]),
+    publicUrl: options["publicUrl"] === undefined ? undefined : String(options["publicUrl"]),
+    openReports: flag("openReports"),
+    demo: flag("demo"),
+    logLevel: String(options["logLevel"]),
+  };
+}

@@ -1,0 +1,232 @@
+/**
+ * The embedded form: every part of adtally in one process (the ClickHouse engine in a child),
+ * the production code over embedded adapters. Parts start from the log outwards and stop from
+ * the gateway inwards, so that whatever is taken in can be written down.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
+import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
+import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
+import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
+import { startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
+import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
+import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
+import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
+import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
+import { createApi } from "../../actors/adapters/http/api.ts";
+import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
+import { openRocksKeyStore } from "../../actors/adapters/rocksdb/key-store.ts";
+import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
+import { messageOf } from "../../actors/core/errors.ts";
+import { assertLimits, type Limits } from "../../actors/core/limits.ts";
+import { createDeadLetters } from "../../actors/dead-letters/dead-letters.ts";
+import { createAuthenticator } from "../../actors/keys/authenticate.ts";
+import { createPlacementService } from "../../actors/placement/service.ts";
+import { shardsInUse } from "../../actors/routing/table.ts";
+import { withDeadline } from "../../actors/runtime/deadline.ts";
+import type { Clock, RandomBytes } from "../../actors/runtime/clock.ts";
+import type { Logger } from "../../actors/runtime/log.ts";
+import { createMetrics } from "../../actors/runtime/metrics.ts";
+import { ShardHost } from "../../actors/shard/host.ts";
+import { createTokenCodec } from "../../actors/token/token.ts";
+import { adsRoutes } from "../gateway/ads-routes.ts";
+import { createGateway } from "../gateway/gateway.ts";
+import { impressionsRoutes } from "../gateway/impressions-routes.ts";
+import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
+import { registerReportRoutes } from "../query/routes.ts";
+import type { LocalConfig } from "./config.ts";
+import { registerDemoRoutes, seedDemo } from "./demo.ts";
+import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
+import { observeShards } from "./shard-metrics.ts";
+
+/** One process owns all shards, always: its assignment never changes. */
+const EPOCH = 1;
+const ROUTING_REFRESH_MS = 1_000;
+const RETENTION_CHECK_MS = 60_000;
+
+export interface LocalDeps {
+  readonly config: LocalConfig;
+  readonly version: string;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly logger: Logger;
+  /** Told what is under way, for a person who waits. */
+  readonly progress: (what: string) => void;
+}
+
+export interface Local {
+  readonly url: string;
+  readonly grpcAddress: string;
+  readonly clickhouseUrl: string;
+  /** Where the admin's key is kept; undefined when it was given. */
+  readonly adminKeyPath: string | undefined;
+  /** Drains and stops everything. */
+  close(): Promise<void>;
+}
+
+/** @throws DATA_DIR_IN_USE, PORT_IN_USE, CONFIG_INVALID, LOG_CORRUPT … each naming what to do */
+export async function startLocal(deps: LocalDeps): Promise<Local> {
+  const { config, limits, clock, random, logger, progress } = deps;
+  assertLimits(limits);
+  const { dataDir } = config;
+  /** What is open, innermost first; closed in reverse when the start fails or the program ends. */
+  const open: (() => Promise<void>)[] = [];
+  const closing = (close: () => Promise<void>) => void open.push(close);
+  const closeAll = async () => {
+    for (const close of open.splice(0).reverse()) {
+      await close().catch((error: unknown) => logger.error({ error: messageOf(error) }, "close failed"));
+    }
+  };
+
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    // RocksDB's lock is the folder's: a second start ends here, before it touches anything.
+    const catalogue = await openRocksCatalogue({
+      dir: join(dataDir, "catalogue"),
+      cacheAds: limits.catalogueCacheAds,
+    });
+    closing(() => catalogue.close());
+
+    progress("starting the ClickHouse engine");
+    const engineStarting = startEngine({
+      dataDir: join(dataDir, "clickhouse"),
+      port: config.clickhousePort,
+      clock,
+      logger,
+    });
+    engineStarting.then(
+      (engine) => closing(() => engine.close()),
+      () => undefined,
+    );
+
+    const [log, keyStore, tokenKeys, adminKey, kept] = await Promise.all([
+      openFileLog({ dir: join(dataDir, "log"), limits, clock, logger }),
+      openRocksKeyStore(join(dataDir, "keys")),
+      loadTokenKeys(dataDir, random),
+      config.adminKey === undefined ? loadAdminKey(dataDir, random) : undefined,
+      loadRouting(dataDir, config.shards, clock.now(), limits),
+    ]);
+    closing(() => log.close());
+    closing(() => keyStore.close());
+    // This process is the table's only publisher: what it holds is never stale.
+    let routing = kept;
+    const refresh = clock.every(ROUTING_REFRESH_MS, () => {
+      routing = { ...routing, readAtMs: clock.now() };
+    });
+    const codec = await createTokenCodec(tokenKeys);
+
+    const engine = await engineStarting;
+    progress("preparing its tables");
+    const clickhouse = connectClickHouse({ url: engine.url });
+    closing(() => clickhouse.close());
+    await migrate(clickhouse, DEFAULT_RETENTION);
+    const reports = createReports(clickhouse, limits);
+
+    progress("recovering the shards");
+    const shards = shardsInUse(routing, clock.now(), limits);
+    const clicks = log.topic("clicks");
+    const deadLetterLog = log.topic("clicks-dead-letter");
+    const host = await ShardHost.start({
+      shards,
+      epoch: EPOCH,
+      limits,
+      clicks,
+      deadLetters: deadLetterLog,
+      stores: rocksShardStores(join(dataDir, "state")),
+      sink: createClickHouseCountSink(clickhouse),
+      clock,
+      random,
+      logger,
+      defer: (run) => void setImmediate(run),
+    });
+    closing(() => host.drain());
+    const ingester = await startRawIngester({ log: clicks, clickhouse, shards, limits, clock, logger });
+    const retention = clock.every(RETENTION_CHECK_MS, () => {
+      log.retain(clock.now() - limits.logRetentionMs).catch((error: unknown) => {
+        logger.error({ error: messageOf(error) }, "log retention failed");
+      });
+    });
+
+    let state: "starting" | "ready" | "draining" = "starting";
+    const metrics = createMetrics({ process: true });
+    observeShards(metrics, host, ingester);
+    const adminKeyText = config.adminKey ?? adminKey!.key;
+    const authenticator = createAuthenticator(keyStore, [
+      { name: "admin", key: adminKeyText, scopes: ["admin"] },
+    ]);
+    const api = createApi({
+      limits,
+      logger,
+      metrics,
+      version: deps.version,
+      authenticate: authenticator.authenticate,
+      readiness: () => [...(state === "ready" ? [] : [state]), ...host.faults],
+    });
+    const shardPort = createDirectShardPort({
+      shards: new Map(shards.map((shard) => [shard, host])),
+      clock,
+      limits,
+    });
+    const publicUrl = config.publicUrl ?? `http://${config.host}:${config.httpPort}`;
+    const placement = createPlacementService({
+      catalogue,
+      clock,
+      codec,
+      random,
+      limits,
+      publicUrl,
+      table: () => routing,
+    });
+    const { app, requireScope } = api;
+    app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
+    app.register(impressionsRoutes({ placement, requireScope, limits }));
+    const authorise = config.openReports ? () => Promise.resolve() : requireScope("report");
+    registerReportRoutes(app, { reports, authorise, clock, limits });
+    const deadLetters = createDeadLetters({ log: deadLetterLog, shardPort, shards, limits, clock });
+    app.register(deadLetterRoutes({ deadLetters, requireScope }));
+    if (config.demo) {
+      await seedDemo(catalogue);
+      registerDemoRoutes(app, { placement, catalogue });
+    }
+    await app.ready();
+    closing(() => app.close());
+
+    const gateway = createGateway({
+      shardPort,
+      catalogue,
+      codec,
+      routing: () => routing,
+      limits,
+      clock,
+      authenticate: authenticator.authenticate,
+      placement,
+      httpHandler: (request, response) => void app.routing(request, response),
+      logger,
+    });
+    const address = await gateway.listen(config);
+    state = "ready";
+
+    return {
+      url: `http://${config.host}:${address.httpPort}`,
+      grpcAddress: `${config.host}:${address.grpcPort}`,
+      clickhouseUrl: engine.url,
+      adminKeyPath: adminKey?.path,
+      close: async () => {
+        state = "draining";
+        await gateway.drain();
+        refresh.cancel();
+        retention.cancel();
+        await withDeadline(clock, limits.drainDeadlineMs, "the raw table", ingester.drain()).catch(
+          (error: unknown) => logger.warn({ error: messageOf(error) }, "raw rows left for the next start"),
+        );
+        await ingester.stop();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
