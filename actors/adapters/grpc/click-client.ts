@@ -80,12 +80,17 @@ export function decodeClickBatchResult(bytes: Buffer): ClickBatchResult {
 export function decodeRefusal(bytes: Buffer): Refusal {
   const reader = openMessage(bytes);
   const refusal = { code: "", detail: "", retryAfterMs: 0 };
+  const text = (): string => {
+    const length = skipBytes(reader, bytes.length);
+    return bytes.toString("utf8", reader.pos - length, reader.pos);
+  };
   while (reader.pos < bytes.length) {
     const tag = reader.uint32();
-    if (tag === 0x0a) refusal.code = reader.string();
-    else if (tag === 0x12) refusal.detail = reader.string();
+    if (tag === 0x0a) refusal.code = text();
+    else if (tag === 0x12) refusal.detail = text();
     else if (tag === 0x18) refusal.retryAfterMs = reader.uint32();
     else skipField(reader, tag);
   }
+  assertEnd(reader, bytes.length);
   return refusal;
 }

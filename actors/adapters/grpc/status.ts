@@ -2,7 +2,7 @@
 import { Metadata, status as Status } from "@grpc/grpc-js";
 import { isAdtallyError } from "../../core/errors.ts";
 import type { ServiceError } from "@grpc/grpc-js";
-import type { ErrorCode , AdtallyError} from "../../core/errors.ts";
+import type { ErrorCode, AdtallyError } from "../../core/errors.ts";
 import type { Refusal } from "./click-codec.ts";
 
 export const RETRY_AFTER_KEY = "retry-after-ms";
