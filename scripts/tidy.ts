@@ -34,12 +34,12 @@ const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letter
 const TOP = ["cmd", "loadtest", "scripts"];
 
 /** Areas that each area may import, besides itself. Tests are free, but for what is said of cmd. */
-const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
+const MAY_IMPORT = new Map<string, readonly string[]>([
   ["actors/core", []],
-  ...PURE.slice(1).map((area) => [area, [...PURE, "actors/runtime"]] as const),
+  ...PURE.slice(1).map((area): [string, string[]] => [area, [...PURE, "actors/runtime"]]),
   ["actors/runtime", ["actors/core"]],
   ["actors/ports", [...PURE, "actors/runtime"]],
-  ...PARTS.map((area) => [area, [...PURE, ...PARTS, "actors/ports", "actors/runtime"]] as const),
+  ...PARTS.map((area): [string, string[]] => [area, [...PURE, ...PARTS, "actors/ports", "actors/runtime"]]),
   ["actors/adapters", [...PURE, ...PARTS, "actors/ports", "actors/runtime"]],
   ["actors/sim", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters"]],
   ["operator", ["actors/core", "actors/routing"]],
