@@ -4,7 +4,8 @@
  * Durable appends of the embedded click log, beside the same on RocksDB (one synced batch for all
  * that waits): design.md, section 8 names RocksDB for this, ARCHITECTURE.md cites this table for
  * the change. Each partition has one append in flight, as a shard actor has. "stall" is the event
- * loop's delay over its 1 ms timer while appends run: what every other click waits for.
+ * loop's delay at its 1 ms timer while appends run: what every other click waits for; the idle line
+ * says how much of it is the machine's.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
@@ -14,7 +15,7 @@ import { openFileLog } from "../actors/adapters/embedded/file-log.ts";
 import { openRocks } from "../actors/adapters/rocksdb/rocks.ts";
 import { makeBlock, type Block } from "../actors/block/block.ts";
 import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
-import { systemClock, systemRandom } from "../actors/runtime/clock.ts";
+import { sleep, systemClock, systemRandom } from "../actors/runtime/clock.ts";
 import { silentLogger } from "../actors/runtime/log.ts";
 
 const ROW_BYTES = 150;
@@ -148,6 +149,13 @@ const ms = Number(process.argv[2] ?? 1.5) * 1000;
 process.stdout.write(
   `durable appends, rows of ${ROW_BYTES} bytes (node ${process.version}, ${os.cpus().length} cores)\n` +
     "log            part  rows     MB/s appends/s   ack p50      p99 stall p99      max cpu µs/row read MB/s\n",
+);
+const idle = monitorEventLoopDelay({ resolution: 1 });
+idle.enable();
+await sleep(systemClock, ms);
+idle.disable();
+process.stdout.write(
+  `${"(idle process)".padEnd(58)}${cell(idle.percentile(99) / 1e6, 1, 10)} ${cell(idle.max / 1e6, 1, 8)}\n`,
 );
 for (const rows of [1, 100, 5_000]) {
   for (const partitions of [1, 4, 16]) {

@@ -332,6 +332,15 @@ describe("segments and retention", () => {
     expectRecord((await log.read(3, 37, 1))[0], 37, blocks[37]!);
   });
 
+  it("reads more records in one call than a function takes arguments", async () => {
+    const bench = await start();
+    const log = bench.log.topic("clicks");
+    const block = sampleBlock(1, 10);
+    for (let i = 0; i < 10; i++)
+      await Promise.all(Array.from({ length: 20_000 }, () => log.append(0, block)));
+    expect(await log.read(0, 0, ALL)).toHaveLength(200_000);
+  });
+
   it("retain goes by the newest record of a segment, keeps the last segment, and says how many went", async () => {
     const bench = await start({ logSegmentBytes: 480 });
     const log = bench.log.topic("clicks");

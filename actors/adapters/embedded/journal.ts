@@ -137,8 +137,10 @@ export class Journal {
           to,
           maxBytes: maxBytes - bytes,
         });
-        for (const record of found) bytes += record.value.length;
-        records.push(...found);
+        for (const record of found) {
+          bytes += record.value.length;
+          records.push(record);
+        }
       } catch (error) {
         if (!isAdtallyError(error) && !this.#segments.includes(segment))
           return this.#retained(key, from, records);
