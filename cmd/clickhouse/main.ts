@@ -2,7 +2,7 @@
  * The embedded ClickHouse: the real engine in a process of its own, on a local HTTP port.
  *
  * Started by hand it prints its address; started by engine-process.ts it also tells its parent
- * over IPC, and ends when that parent does. SIGTERM drains.
+ * over IPC, and ends at once when that parent does. SIGTERM drains.
  */
 import { Command } from "commander";
 import { defaultEngineLimits } from "../../actors/adapters/clickhouse/engine/limits.ts";
@@ -39,7 +39,9 @@ async function main(): Promise<void> {
     );
   };
   process.on("SIGTERM", end);
-  process.on("disconnect", end);
+  // The parent is gone, and with it everyone who could be answered; its successor waits for the
+  // data folder. What was acknowledged is in the files, so nothing is gained by ending slowly.
+  process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
   // Ctrl-C goes to the whole process group; under a parent, the parent decides when to end.
   process.on("SIGINT", () => {
     if (process.send === undefined) end();

@@ -36,5 +36,5 @@ export const defaultEngineLimits: EngineLimits = {
   requestTimeoutMs: 60_000,
   maxSockets: 512,
   drainDeadlineMs: 15_000,
-  lockWaitMs: 10_000,
+  lockWaitMs: 5_000,
 };

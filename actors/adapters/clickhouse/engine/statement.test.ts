@@ -27,6 +27,13 @@ describe("an INSERT is cut into head and data", () => {
       data: " (1,'; drop')",
     });
   });
+  test("FORMAT Values is a format like the others, and a table may be called values", () => {
+    expect(split("INSERT INTO values FORMAT Values\n(1)")).toEqual({
+      format: "Values",
+      data: "(1)",
+      head: "INSERT INTO values ",
+    });
+  });
   test("INSERT SELECT has data only with input()", () => {
     expect(split("INSERT INTO t SELECT 1")).toBeUndefined();
     const text = "INSERT INTO t SELECT a+1 FROM input('a DateTime64(3, \\'UTC\\')') FORMAT RowBinary\nxyz";

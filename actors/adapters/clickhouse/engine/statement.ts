@@ -138,7 +138,7 @@ export function parseStatement(text: string): Statement {
     if (token.depth === 0 && !ended) {
       if (word === "SELECT" || word === "WITH" || word === "WATCH") selects = true;
       if (word === "SETTINGS" && settingsAt === undefined) settingsAt = token.start;
-      if (hasInsert && !selects && word === "VALUES") {
+      if (hasInsert && !selects && word === "VALUES" && !["FORMAT", "INTO", "TABLE"].includes(lastWord)) {
         const infileAt = settingsAt ?? token.start;
         return result({ format: "Values", dataAt: token.end, formatAt: token.start, infileAt, input });
       }
