@@ -187,8 +187,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     const deadLetters = createDeadLetters({ log: deadLetterLog, shardPort, shards, limits, clock });
     app.register(deadLetterRoutes({ deadLetters, requireScope }));
     if (config.demo) {
-      await seedDemo(catalogue);
-      registerDemoRoutes(app, { placement, catalogue });
+      await seedDemo(catalogue, publicUrl);
+      registerDemoRoutes(app, { clock, codec, random, limits, publicUrl, table: () => routing });
     }
     await app.ready();
     closing(() => app.close());
