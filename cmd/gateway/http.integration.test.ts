@@ -1,11 +1,11 @@
 /** GET /click on real sockets: faults 24 to 26 of the fault list, and what a browser sees. */
-import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RowAt } from "../../actors/block/row.ts";
 import { Verdict } from "../../actors/core/verdict.ts";
+import { ask as askAt } from "./ask.ts";
 import { COLD_AD, DESTINATION, EVIL_AD, UNKNOWN_AD, openGateway } from "./gateway-fixture.ts";
-import type { IncomingHttpHeaders, RequestOptions } from "node:http";
+import type { RequestOptions } from "node:http";
 import type { GatewayUnderTest } from "./gateway-fixture.ts";
 
 let gateway: GatewayUnderTest;
@@ -14,24 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => gateway.drain());
 
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
-function ask(path: string, options: RequestOptions = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = httpRequest({ host: "127.0.0.1", port: gateway.httpPort, path, ...options }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text: string) => (body += text));
-      response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
-      );
-    });
-    sent.on("error", reject).end();
-  });
-}
+const ask = (path: string, options: RequestOptions = {}) => askAt(gateway.httpPort, path, options);
 
 /** Sends bytes as they are and returns all that comes back until the server closes. */
 function askRaw(bytes: string): Promise<string> {

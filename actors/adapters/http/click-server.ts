@@ -6,10 +6,10 @@
  * chunks, bare line feeds) is answered 400 and the connection closed; headers past the bound
  * 431; headers or bodies that do not come 408.
  */
-import { createServer } from "node:http";
+import { createServer, ServerResponse } from "node:http";
 import { AdtallyError } from "../../core/errors.ts";
 import { isClick } from "./click-request.ts";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { ClickHandler } from "./click-handler.ts";
@@ -33,8 +33,18 @@ export interface ClickServer {
 
 export function createClickServer({ clicks, others, clock, limits }: ClickServerDeps): ClickServer {
   let draining = false;
+
+  /** Tells the client, with the last answer on its connection, not to send another request. */
+  class Response extends ServerResponse {
+    override writeHead(...head: Parameters<ServerResponse["writeHead"]>): this {
+      if (draining) this.shouldKeepAlive = false;
+      return super.writeHead(...head);
+    }
+  }
+
   const server = createServer(
     {
+      ServerResponse: Response,
       maxHeaderSize: limits.httpHeaderMaxBytes,
       headersTimeout: limits.httpHeadersTimeoutMs,
       requestTimeout: limits.httpRequestTimeoutMs,
@@ -45,7 +55,6 @@ export function createClickServer({ clicks, others, clock, limits }: ClickServer
       noDelay: true,
     },
     (request, response) => {
-      if (draining) response.shouldKeepAlive = false;
       if (isClick(request.url ?? "")) clicks(request, response);
       else others(request, response);
     },

@@ -49,17 +49,16 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
 function addProxy(proxies: BlockList, text: string): void {
   const [address = "", prefix] = text.split("/");
   const version = isIP(address);
-  const bits = prefix === undefined ? undefined : Number(prefix);
   const most = version === 4 ? 32 : 128;
-  if (version === 0 || (bits !== undefined && !(Number.isInteger(bits) && bits >= 0 && bits <= most))) {
+  // "10.0.0.0/" must not come to mean "/0", which trusts everyone.
+  const bits = prefix === undefined ? most : /^[0-9]{1,3}$/.test(prefix) ? Number(prefix) : Infinity;
+  if (version === 0 || bits > most) {
     throw new AdtallyError(
       "CONFIG_INVALID",
       `trusted proxy "${text}" is neither an address nor a subnet like 10.0.0.0/8`,
     );
   }
-  const family = version === 4 ? "ipv4" : "ipv6";
-  if (bits === undefined) proxies.addAddress(address, family);
-  else proxies.addSubnet(address, bits, family);
+  proxies.addSubnet(address, bits, version === 4 ? "ipv4" : "ipv6");
 }
 
 /** The 16 bytes of an address, or none when the text is no address. */
