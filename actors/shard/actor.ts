@@ -65,6 +65,7 @@ export class ShardActor {
   #closed = false;
   #savedAtMs: number;
   #dropped = { firstSlice: 0, firstMinute: 0 };
+  #dropping: Promise<void> = Promise.resolve();
   /** Last clicks offset whose dead letters are in their topic. */
   #deadLetteredOffset = -1;
   #deadLettersUnderWay: Promise<void> = Promise.resolve();
@@ -139,6 +140,18 @@ export class ShardActor {
     return this.#state.phase === "halted" ? undefined : takeCounts(this.#state, mostRows);
   }
 
+  /** Told what the sink has of this shard, at first contact: a sink that lost rows gets them again. */
+  sinkHas(offset: number): void {
+    if (offset >= this.#state.flushedOffset) return;
+    const { shard } = this.#state.identity;
+    this.#deps.logger.warn(
+      { shard, offset, expected: this.#state.flushedOffset },
+      "counts lost in the sink: sent again",
+    );
+    this.#state.flushedOffset = offset;
+    this.#state.windows.unflushAll();
+  }
+
   countsWritten(flush: CountFlush): void {
     countsWritten(this.#state, flush);
   }
@@ -161,7 +174,7 @@ export class ShardActor {
     const { firstSlice, firstMinute } = savedState(this.#state, save);
     if (firstSlice > this.#dropped.firstSlice || firstMinute > this.#dropped.firstMinute) {
       this.#dropped = { firstSlice, firstMinute };
-      this.#store.drop(firstSlice, firstMinute).catch((error: unknown) => {
+      this.#dropping = this.#store.drop(firstSlice, firstMinute).catch((error: unknown) => {
         this.#deps.logger.warn({ shard: this.#state.identity.shard, error: messageOf(error) }, "drop failed");
       });
     }
@@ -187,6 +200,7 @@ export class ShardActor {
   async abandon(): Promise<void> {
     this.#stopped = true;
     this.#closed = true;
+    await this.#dropping;
     await this.#store.close();
     for (const waiting of [...this.#callers.keys()])
       this.#rejectCaller(waiting, "ABORTED", "the shard stopped");

@@ -31,6 +31,7 @@ export class CountFlusher {
   #timer: Timer | undefined;
   #underWay: Promise<void> | undefined;
   #failures = 0;
+  #metSink = false;
   #stopped = false;
 
   constructor(deps: FlusherDeps, actors: () => Iterable<ShardActor>) {
@@ -105,9 +106,18 @@ export class CountFlusher {
   }
 
   async #flushAll(): Promise<void> {
+    if (!this.#metSink) await this.#meetSink();
     while (!(await this.#flushOnce())) {
       // More windows than one insert carries: go on at once.
     }
+  }
+
+  /** A sink that was emptied or restored from an old copy is behind what the shards remember. */
+  async #meetSink(): Promise<void> {
+    const checkpoints = await this.#deps.sink.readCheckpoints();
+    const offsets = new Map(checkpoints.map(({ shard, offset }) => [shard, offset]));
+    for (const actor of this.#actors()) actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
+    this.#metSink = true;
   }
 
   /** True when nothing is left. */
