@@ -2,6 +2,9 @@
 import { cp, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { expect, onTestFinished } from "vitest";
+import { expectRecord, readAll } from "../../ports/click-log.conformance.ts";
+import { sampleBlock } from "../../ports/click-log.sample.ts";
 import type { ClickTopic } from "../../ports/click-log.ts";
 import { systemClock, type Clock } from "../../runtime/clock.ts";
 import { silentLogger, type Logger } from "../../runtime/log.ts";
@@ -149,4 +152,22 @@ export async function flipBitAt(filePath: string, at: number, bit = 0): Promise<
   const bytes = await readFile(filePath);
   bytes[at] = bytes[at]! ^ (1 << bit);
   await writeFile(filePath, bytes);
+}
+
+/** A bench that ends with its test. */
+export async function start(options?: BenchOptions): Promise<Bench> {
+  const bench = await makeBench(options);
+  onTestFinished(() => bench.end());
+  return bench;
+}
+
+/** Appends the first `count` sample blocks to a partition of `clicks`. */
+export async function fill(bench: Bench, count: number, partition = 0): Promise<void> {
+  for (let i = 1; i <= count; i++) await bench.log.topic("clicks").append(partition, sampleBlock(i));
+}
+
+export async function expectFilled(bench: Bench, count: number, partition = 0): Promise<void> {
+  const records = await readAll(bench.log.topic("clicks"), partition);
+  expect(records).toHaveLength(count);
+  records.forEach((record, i) => expectRecord(record, i, sampleBlock(i + 1)));
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { mix32 } from "../../core/hash.ts";
 import { expectRecord, readAll } from "../../ports/click-log.conformance.ts";
 import { sampleBlock } from "../../ports/click-log.sample.ts";
@@ -45,6 +45,7 @@ it(
   { timeout: 120_000 },
   async () => {
     const dir = await mkdtemp(path.join(os.tmpdir(), "adtally-kill-"));
+    onTestFinished(() => rm(dir, { recursive: true, force: true }));
     const next = new Array<number>(PARTITIONS).fill(0);
     const limits = { logSegmentBytes: SEGMENT_BYTES, logQueueMaxBytes: 1 << 26, overloadRetryAfterMs: 200 };
     let state = seed;

@@ -9,7 +9,7 @@ import { mix32 } from "../../core/hash.ts";
 import { systemRandom } from "../../runtime/clock.ts";
 import { expectRecord, readAll } from "../../ports/click-log.conformance.ts";
 import { sampleBlock } from "../../ports/click-log.sample.ts";
-import { makeBench, segmentFiles, waitMs } from "./file-log.fixture.ts";
+import { start, segmentFiles, waitMs } from "./file-log.fixture.ts";
 
 const seed = Number(process.env["ADTALLY_SEED"] ?? systemRandom(4).readUInt32LE(0));
 const ROUNDS = 30;
@@ -19,7 +19,7 @@ const SECTOR_BYTES = 512;
 it(`L6: loses nothing acknowledged in ${ROUNDS} power cuts (seed ${seed})`, { timeout: 60_000 }, async () => {
   let state = seed;
   const below = (n: number): number => (state = mix32(state + 0x9e3779b9)) % n;
-  const bench = await makeBench({ logSegmentBytes: 192 * 1024 });
+  const bench = await start({ logSegmentBytes: 192 * 1024 });
   const acknowledged = new Array<number>(PARTITIONS).fill(0);
   let tornRounds = 0;
 
@@ -80,5 +80,4 @@ it(`L6: loses nothing acknowledged in ${ROUNDS} power cuts (seed ${seed})`, { ti
   }
   // A cut may fall on a new segment's header, which has no frames to tear; most do not.
   expect(tornRounds).toBeGreaterThan(3);
-  await bench.end();
 });
