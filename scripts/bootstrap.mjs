@@ -135,7 +135,7 @@ async function install() {
       : ["ci"];
   const [npm, ...before] = npmCommand();
   process.stderr.write(
-    `adtally: installing dependencies (npm ${action.join(" ")}; about 900 MB on disk) …\n`,
+    `adtally: installing dependencies (npm ${action.join(" ")}; about 1 GB on disk) …\n`,
   );
   const child = spawn(npm, [...before, ...action, "--no-audit", "--no-fund"], {
     cwd: root,
