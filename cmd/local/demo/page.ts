@@ -72,16 +72,19 @@ ${body}
 `;
 }
 
+const drawingOf = (ad: DemoAd) =>
+  `<svg class="drawing" viewBox="-1 0 50 32" aria-hidden="true"><path d="${ad.drawing}"/></svg>`;
+
 function card(ad: DemoAd, tokens: DemoTokens): string {
   const report = `/v1/reports/clicks?ad_id=${ad.adId}`;
   return `<li class="ad of-${ad.advertiserId}" data-ad="${ad.adId}" data-token="${tokens.live}" data-expired="${tokens.expired}">
 <a class="creative" href="/click?i=${tokens.live}" target="_blank" rel="noopener">
-<span class="art" aria-hidden="true">${ad.art}</span>
+${drawingOf(ad)}
 <strong>${esc(ad.title)}</strong>
 <span>${esc(ad.line)}</span>
 </a>
 <div class="facts">
-<p class="count"><output aria-label="clicks counted for ad ${ad.adId} in the last hour">–</output><span>counted</span></p>
+<p class="count"><output aria-label="clicks counted for ad ${ad.adId} in the last hour">–</output> <span>counted</span></p>
 <p class="small">Ad ${ad.adId} of ${esc(ad.advertiser)}, campaign ${ad.campaignId} · <a href="${report}">report of ad ${ad.adId}</a></p>
 <details>
 <summary>Try what must not count</summary>
@@ -118,7 +121,8 @@ ${TRIES.map(([, label, explained]) => `<dt>${label}</dt><dd>${explained}</dd>`).
 export function landingPage(ad: DemoAd): string {
   return page(
     `${ad.advertiser}: ${ad.title}`,
-    `<h1><span aria-hidden="true">${ad.art}</span> ${esc(ad.title)}</h1>
+    `${drawingOf(ad)}
+<h1>${esc(ad.title)}</h1>
 <p class="lead">This stands for the page of ${esc(ad.advertiser)}. The click on ad ${ad.adId} was redirected here, after it
 was on disk.</p>
 <p><a href="/v1/reports/clicks?ad_id=${ad.adId}">The report of ad ${ad.adId}</a> · <a href="/demo">Back to the ads</a></p>`,
