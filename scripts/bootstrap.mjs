@@ -134,9 +134,7 @@ async function install() {
       ? ["install", "--no-save"]
       : ["ci"];
   const [npm, ...before] = npmCommand();
-  process.stderr.write(
-    `adtally: installing dependencies (npm ${action.join(" ")}; about 1 GB on disk) …\n`,
-  );
+  process.stderr.write(`adtally: installing dependencies (npm ${action.join(" ")}; about 1 GB on disk) …\n`);
   const child = spawn(npm, [...before, ...action, "--no-audit", "--no-fund"], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
