@@ -193,7 +193,7 @@ describe("its row", () => {
         expect(kept.length).toBeLessThanOrEqual(max);
         expect(kept.length).toBeGreaterThanOrEqual(Math.min(userAgent.length, max - 3));
         expect(userAgent.subarray(0, kept.length)).toEqual(kept);
-        expect(kept.toString("utf8")).not.toContain("\ufffd");
+        expect(agent.startsWith(kept.toString("utf8"))).toBe(true);
       }),
     );
   });
