@@ -6,17 +6,17 @@
  * Recovery: open the store, verify it, take its fold, replay the log from its offset to the
  * end, serve. A store that is damaged is destroyed and rebuilt from the log.
  */
-import { Reason, Verdict } from "../core/verdict.ts";
-import { makeBlock, type Block, type LogRecord } from "../block/block.ts";
-import { RowAt, rowEnd } from "../block/row.ts";
+import type { Block } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import { WINDOW_MS } from "../core/time.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import type { ShardStore, ShardStores } from "../ports/shard-store.ts";
 import type { SubmissionResult } from "../ports/shard-port.ts";
-import type { Clock } from "../runtime/clock.ts";
+import { sleep, type Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
+import { backoffMs } from "./backoff.ts";
+import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { countsNotWritten, countsWritten, isSaveDue, savedState, takeCounts, takeSave } from "./flush.ts";
 import type { CountFlush } from "./flush.ts";
 import {
@@ -29,8 +29,6 @@ import {
 import { transition, type Command, type Effect } from "./transition.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
-const FIRST_BACKOFF_MS = 20;
-const LAST_BACKOFF_MS = 2_000;
 
 export interface ActorDeps {
   readonly identity: ShardIdentity;
@@ -55,6 +53,7 @@ export class ShardActor {
   readonly #state: ShardState;
   readonly #store: ShardStore;
   readonly #callers = new Map<Waiting, Caller>();
+  readonly #deadLetters: DeadLetterWriter;
   readonly #ready: Promise<void>;
   #resolveReady!: () => void;
   #rejectReady!: (error: AdtallyError) => void;
@@ -64,13 +63,9 @@ export class ShardActor {
   /** The store is closed: late answers of the log find nobody. */
   #closed = false;
   #savedAtMs: number;
+  #savedOffset = -1;
   #dropped = { firstSlice: 0, firstMinute: 0 };
   #dropping: Promise<void> = Promise.resolve();
-  /** Last clicks offset whose dead letters are in their topic. */
-  #deadLetteredOffset = -1;
-  #deadLettersUnderWay: Promise<void> = Promise.resolve();
-  #deadLettersPending = 0;
-  #deadLetterSequence = 0;
 
   /** Opens the store and replays the log. Resolves once the shard serves. */
   static async start(deps: ActorDeps): Promise<ShardActor> {
@@ -98,6 +93,7 @@ export class ShardActor {
     this.#deps = deps;
     this.#state = state;
     this.#store = store;
+    this.#deadLetters = new DeadLetterWriter(deps);
     this.#savedAtMs = deps.clock.monotonic();
     this.#ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -124,6 +120,9 @@ export class ShardActor {
       } else if (effect?.kind === "refused") {
         const retryAfterMs = this.#deps.limits.overloadRetryAfterMs;
         reject(new AdtallyError(effect.code, effect.detail, { retryAfterMs }));
+      } else if (effect !== undefined) {
+        this.#run([effect]);
+        reject(new AdtallyError("SHARD_HALTED", this.#state.haltReason ?? "halted"));
       }
     });
   }
@@ -132,7 +131,9 @@ export class ShardActor {
   tick(): void {
     this.#dispatch({ kind: "tick" });
     const now = this.#deps.clock.monotonic();
-    if (this.#state.dedup.unsavedIds > 0 && isSaveDue(this.#state, now - this.#savedAtMs)) this.save();
+    // Duplicates alone are worth a save as well: retention must never overtake the replay's start.
+    const changed = this.#state.nextOffset > this.#savedOffset;
+    if (changed && isSaveDue(this.#state, now - this.#savedAtMs)) this.save();
   }
 
   /** Counts that ClickHouse lacks; undefined when there is nothing to say. */
@@ -162,7 +163,7 @@ export class ShardActor {
 
   save(): void {
     // A save moves the replay's start; dead letters behind it would be lost with a crash.
-    if (this.#state.phase === "halted" || this.#deadLettersPending > 0) return;
+    if (this.#state.phase === "halted" || this.#deadLetters.pending > 0) return;
     const save = takeSave(this.#state);
     try {
       this.#store.save(save);
@@ -171,6 +172,7 @@ export class ShardActor {
       return;
     }
     this.#savedAtMs = this.#deps.clock.monotonic();
+    this.#savedOffset = save.meta.nextOffset;
     const { firstSlice, firstMinute } = savedState(this.#state, save);
     if (firstSlice > this.#dropped.firstSlice || firstMinute > this.#dropped.firstMinute) {
       this.#dropped = { firstSlice, firstMinute };
@@ -186,9 +188,9 @@ export class ShardActor {
     const { clock } = this.#deps;
     const giveUpAt = clock.monotonic() + deadlineMs;
     while (this.#callers.size > 0 && this.#state.phase !== "halted" && clock.monotonic() < giveUpAt) {
-      await new Promise<void>((resolve) => void clock.after(5, resolve));
+      await sleep(clock, 5);
     }
-    await this.#deadLettersUnderWay;
+    await this.#deadLetters.drain();
   }
 
   async close(): Promise<void> {
@@ -200,6 +202,7 @@ export class ShardActor {
   async abandon(): Promise<void> {
     this.#stopped = true;
     this.#closed = true;
+    this.#deadLetters.stop();
     await this.#dropping;
     await this.#store.close();
     for (const waiting of [...this.#callers.keys()])
@@ -207,7 +210,7 @@ export class ShardActor {
   }
 
   async #recover(restored: boolean): Promise<void> {
-    const { clicks, deadLetters, identity, logger } = this.#deps;
+    const { clicks, identity, logger } = this.#deps;
     const state = this.#state;
     const startedAt = this.#deps.clock.monotonic();
     const bounds = await clicks.bounds(identity.shard);
@@ -225,7 +228,7 @@ export class ShardActor {
       }
       await this.#sealBefore(bounds.earliest);
     }
-    await this.#readDeadLetterEnd(deadLetters, identity.shard);
+    await this.#deadLetters.recover();
     const from = state.nextOffset;
     this.#run([{ kind: "read", fromOffset: from }]);
     await this.#ready;
@@ -240,13 +243,6 @@ export class ShardActor {
     const [first] = await clicks.read(identity.shard, earliest, 1);
     if (first === undefined) return;
     this.#state.sealedBeforeMs = first.header.appendTimeMs + limits.clockSkewMs + WINDOW_MS;
-  }
-
-  async #readDeadLetterEnd(deadLetters: ClickLog, shard: number): Promise<void> {
-    const { next, earliest } = await deadLetters.bounds(shard);
-    if (next === earliest) return;
-    const [last] = await deadLetters.read(shard, next - 1, 1);
-    if (last !== undefined) this.#deadLetteredOffset = last.header.sourceOffset;
   }
 
   #transition(command: Command): Effect[] {
@@ -282,7 +278,7 @@ export class ShardActor {
         this.#rejectCaller(effect.waiting, "DEADLINE_EXCEEDED", "the log did not answer in time");
         return;
       case "dead-letter":
-        this.#deadLetter(effect.record, effect.outcomes);
+        this.#deadLetters.write(effect.record, effect.outcomes);
         return;
       case "ready":
         this.#resolveReady();
@@ -327,7 +323,7 @@ export class ShardActor {
       );
     };
     if (attempt === 1) start();
-    else clock.after(backoffMs(attempt), start);
+    else clock.after(backoffMs(attempt - 1), start);
   }
 
   #read(fromOffset: number, attempt: number): void {
@@ -343,52 +339,6 @@ export class ShardActor {
         clock.after(backoffMs(attempt + 1), () => this.#read(fromOffset, attempt + 1));
       },
     );
-  }
-
-  /** LATE and EXPIRED rows go to their topic, in log order, one block each of ours. */
-  #deadLetter(record: LogRecord, outcomes: Uint8Array): void {
-    if (record.offset <= this.#deadLetteredOffset) return;
-    this.#deadLetteredOffset = record.offset;
-    const rows: Buffer[] = [];
-    let at = 0;
-    for (let row = 0; row < record.header.rowCount; row++) {
-      const end = rowEnd(record.value, at);
-      const verdict = outcomes[row * 2];
-      if (verdict === Verdict.LATE || verdict === Verdict.EXPIRED) {
-        const copy = Buffer.from(record.value.subarray(at, end));
-        copy[RowAt.verdict] = verdict;
-        copy[RowAt.reason] = outcomes[row * 2 + 1] ?? Reason.NONE;
-        rows.push(copy);
-      }
-      at = end;
-    }
-    const header = {
-      ...record.header,
-      writer: this.#state.identity.writer,
-      sequence: ++this.#deadLetterSequence,
-      rowCount: rows.length,
-      sourceOffset: record.offset,
-    };
-    this.#deadLettersPending += 1;
-    this.#deadLettersUnderWay = this.#deadLettersUnderWay
-      .then(() => this.#appendDeadLetters(makeBlock(header, Buffer.concat(rows))))
-      .finally(() => {
-        this.#deadLettersPending -= 1;
-      });
-  }
-
-  async #appendDeadLetters(block: Block): Promise<void> {
-    const { clock, deadLetters, identity, logger } = this.#deps;
-    for (let attempt = 1; !this.#stopped || attempt === 1; attempt++) {
-      try {
-        await deadLetters.append(identity.shard, block);
-        return;
-      } catch (error) {
-        // Repeats are recognised by their source offset; a crash before this replays from the save.
-        logger.warn({ shard: identity.shard, attempt, error: messageOf(error) }, "dead letter not written");
-        await new Promise<void>((resolve) => void clock.after(backoffMs(attempt), resolve));
-      }
-    }
   }
 
   #halted(error: AdtallyError): void {
@@ -421,9 +371,4 @@ async function openState({ identity, limits, stores }: ActorDeps): Promise<Opene
     await store.close();
     throw error;
   }
-}
-
-/** Doubling, capped; one caller at a time, so no jitter is needed to spread a herd. */
-function backoffMs(attempt: number): number {
-  return Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempt - 2));
 }

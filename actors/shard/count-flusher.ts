@@ -6,7 +6,7 @@
 import { messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Checkpoint, CountSink } from "../ports/count-sink.ts";
-import type { Clock, Timer } from "../runtime/clock.ts";
+import { sleep, type Clock, type Timer } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { ShardActor } from "./actor.ts";
 import type { CountFlush } from "./flush.ts";
@@ -71,7 +71,7 @@ export class CountFlusher {
           );
           return;
         }
-        await new Promise<void>((resolve) => void clock.after(waitMs, resolve));
+        await sleep(clock, waitMs);
       }
     }
   }

@@ -9,7 +9,7 @@ import type { ClickLog } from "../ports/click-log.ts";
 import type { CountSink } from "../ports/count-sink.ts";
 import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-port.ts";
 import type { ShardStores } from "../ports/shard-store.ts";
-import type { Clock, RandomBytes, Timer } from "../runtime/clock.ts";
+import { sleep, type Clock, type RandomBytes, type Timer } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { ShardActor, type ActorDeps } from "./actor.ts";
 import { CountFlusher } from "./count-flusher.ts";
@@ -137,7 +137,7 @@ export class ShardHost implements ShardPort {
       await actor.abandon();
       if (!isAdtallyError(error, "STORE_CORRUPT")) return;
       await stores.destroy(shard);
-      await new Promise<void>((resolve) => void clock.after(RESTART_AFTER_MS, resolve));
+      await sleep(clock, RESTART_AFTER_MS);
       if (!this.#closing) await this.#startShard(shard);
     };
     restart().catch((failure: unknown) => {
