@@ -134,6 +134,17 @@ describe("importAds", () => {
     expect(imported.some((count) => count > 0 && count < 2_000)).toBe(true);
   });
 
+  test("ads that come slowly are written at each report, not only when a batch is full", async () => {
+    const { reports } = await run(
+      createMemoryCatalogue(),
+      ndjson(json(1n), json(2n), json(3n), "x".repeat(2_000)),
+      {
+        importProgressIntervalMs: 0,
+      },
+    );
+    expect(reports[0]).toEqual({ lines: 3, imported: 3, rejected: 0 });
+  });
+
   test("a catalogue that fails ends the import by name, and counts only what is on disk", async () => {
     const catalogue = createMemoryCatalogue();
     let puts = 0;

@@ -87,6 +87,8 @@ export async function* importAds(
         if (batch.length >= limits.importBatchAds) await write();
       }
       if (clock.monotonic() - reportedAt >= limits.importProgressIntervalMs) {
+        // What comes slowly is not kept waiting for a full batch.
+        if (batch.length > 0) await write();
         reportedAt = clock.monotonic();
         yield { ...total };
       }

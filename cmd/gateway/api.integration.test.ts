@@ -1,27 +1,33 @@
-import { createServer, request as httpRequest, type Server } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { request as httpRequest } from "node:http";
+import { connect } from "node:net";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createClickServer, type ClickServer } from "../../actors/adapters/http/click-server.ts";
 import { adToJson } from "../../actors/catalogue/ad.ts";
+import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { exampleAd } from "../../actors/ports/catalogue.conformance.ts";
+import { sleep, systemClock } from "../../actors/runtime/clock.ts";
 import { ADMIN, createTestApi, type FixtureOptions } from "./api.fixture.ts";
 
-let server: Server;
+let server: ClickServer;
 let port: number;
 let close: () => Promise<unknown>;
 
+/** The API behind the gateway's own server. */
 async function serve(options: FixtureOptions = {}) {
   const api = await createTestApi(options);
   await api.app.ready();
-  // As the gateway does: its own server, with the API behind it.
-  server = createServer({ requestTimeout: 0 }, (request, response) => api.app.routing(request, response));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  port = (server.address() as AddressInfo).port;
+  server = createClickServer({
+    clicks: (_request, response) => void response.end("clicked"),
+    others: (request, response) => void api.app.routing(request, response),
+    clock: systemClock,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+  });
+  port = await server.listen("127.0.0.1", 0);
   close = async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    server.server.closeAllConnections();
+    await server.drain();
     await api.app.close();
   };
   return api;
@@ -41,7 +47,7 @@ function startImport(headers: Record<string, string> = ADMIN) {
   return httpRequest({ port, host: "127.0.0.1", method: "POST", path: "/v1/ads/import", headers });
 }
 
-describe("the API behind a server of its own", () => {
+describe("the API behind the gateway's server", () => {
   test("answers requests over one kept connection", async () => {
     for (let n = 1; n <= 3; n++) {
       const response = await fetch(`http://127.0.0.1:${port}/v1/ads`, {
@@ -69,7 +75,36 @@ describe("the API behind a server of its own", () => {
   });
 });
 
+test.each(["GET /click", "GET /healthz", "POST /v1/ads", "GET /v1/ads/1"])(
+  "%s with a body that nobody reads is answered, and its connection closed",
+  async (what) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.write(`${what} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{`);
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 \d{3} [^]*\r\nConnection: close\r\n/i);
+  },
+);
+
 describe("POST /v1/ads/import", () => {
+  test("may last longer than any other request, as long as it moves", async () => {
+    await close();
+    const short = { httpHeadersTimeoutMs: 100, httpRequestTimeoutMs: 300, importProgressIntervalMs: 100 };
+    api = await serve({ limits: short });
+    const request = startImport();
+    const answered = once(request, "response");
+    for (let n = 1; n <= 10; n++) {
+      request.write(line(n));
+      await sleep(systemClock, 100);
+    }
+    request.end();
+    const [response] = await answered;
+    const reports = (await text(response))
+      .trimEnd()
+      .split("\n")
+      .map((each) => JSON.parse(each));
+    expect(reports.at(-1)).toEqual({ lines: 10, imported: 10, rejected: 0, errors: [] });
+    expect(reports.length).toBeGreaterThan(3);
+  });
+
   test("streams 50,000 ads in, with progress while they come and the bad lines at the end", async () => {
     const request = startImport({ ...ADMIN, "content-type": "application/x-ndjson" });
     const answered = once(request, "response");
@@ -122,7 +157,7 @@ describe("POST /v1/ads/import", () => {
     const request = startImport();
     request.on("error", () => {});
     request.write(line(1));
-    await once(server, "request");
+    await once(server.server, "request");
     request.destroy();
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
   });

@@ -4,17 +4,22 @@
  *
  * Node's parser is left strict: what could be read in two ways (two lengths, a length beside
  * chunks, bare line feeds) is answered 400 and the connection closed; headers past the bound
- * 431; headers or bodies that do not come 408.
+ * 431; headers that do not come 408.
+ *
+ * A body has no deadline here, as an import may stream for minutes: /click reads none, and the API
+ * bounds each of its own. What an answer finds unread is not waited for: the connection closes.
  */
 import { createServer, ServerResponse } from "node:http";
 import { AdtallyError } from "../../core/errors.ts";
 import { isClick } from "./click-request.ts";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, Server } from "node:http";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { ClickHandler } from "./click-handler.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
 export interface ClickServerDeps {
   readonly clicks: ClickHandler;
@@ -31,14 +36,20 @@ export interface ClickServer {
   drain(): Promise<void>;
 }
 
+function isBodyPending({ headers, complete }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  return !complete && ((length !== undefined && length !== "0") || "transfer-encoding" in headers);
+}
+
 export function createClickServer({ clicks, others, clock, limits }: ClickServerDeps): ClickServer {
   let draining = false;
 
   /** Tells the client, with the last answer on its connection, not to send another request. */
   class Response extends ServerResponse {
-    override writeHead(...head: Parameters<ServerResponse["writeHead"]>): this {
-      if (draining) this.shouldKeepAlive = false;
-      return super.writeHead(...head);
+    override writeHead(status: number, message?: string | Headers, headers?: Headers): this {
+      if (draining || isBodyPending(this.req)) this.shouldKeepAlive = false;
+      // Without a message, Node takes the headers from its place.
+      return super.writeHead(status, message as string, headers);
     }
   }
 
@@ -47,7 +58,7 @@ export function createClickServer({ clicks, others, clock, limits }: ClickServer
       ServerResponse: Response,
       maxHeaderSize: limits.httpHeaderMaxBytes,
       headersTimeout: limits.httpHeadersTimeoutMs,
-      requestTimeout: limits.httpRequestTimeoutMs,
+      requestTimeout: 0,
       keepAliveTimeout: limits.httpKeepAliveMs,
       // How soon after those times a connection is found out.
       connectionsCheckingInterval: Math.ceil(limits.httpHeadersTimeoutMs / 4),
