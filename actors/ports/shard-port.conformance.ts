@@ -25,7 +25,12 @@ export interface PortUnderTest {
   close(): Promise<void>;
 }
 
-const LIMITS: Limits = { ...DEFAULT_LIMITS, submitDeadlineMs: 200, mailboxMaxClicks: 100, reconnectMinMs: 5 };
+const LIMITS: Limits = {
+  ...DEFAULT_LIMITS,
+  submitDeadlineMs: 1_000,
+  mailboxMaxClicks: 100,
+  reconnectMinMs: 5,
+};
 const SHARD = 2;
 
 /** Rows whose impression ids are `from`, from + 1, …, and which say nothing else of interest. */
