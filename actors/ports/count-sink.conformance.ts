@@ -90,7 +90,7 @@ export function countSinkConformance(name: string, open: () => Promise<OpenCount
         );
       await fc.assert(
         fc.asyncProperty(
-          fc.array(fc.array(row, { minLength: 1, maxLength: 12 }), { maxLength: 8 }),
+          fc.array(fc.array(row, { minLength: 1, maxLength: 12, size: "max" }), { maxLength: 8 }),
           async (writes) => {
             await opened.clear();
             await Promise.all(writes.map((rows) => write(...rows)));

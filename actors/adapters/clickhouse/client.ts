@@ -14,13 +14,18 @@ export interface ClickHouseAddress {
 
 export type Parameters = Readonly<Record<string, unknown>>;
 
+export interface InsertOptions {
+  readonly parameters?: Parameters;
+  readonly settings?: Readonly<Record<string, string | number>>;
+}
+
 export interface ClickHouse {
   /** A statement without a result. */
   command(sql: string, parameters?: Parameters): Promise<void>;
   /** Rows as objects; 64-bit integers come as decimal strings. */
   rows<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
   /** `sql` ends with FORMAT and the format's name; the bytes go as they are. */
-  insertBytes(sql: string, bytes: readonly Uint8Array[], parameters?: Parameters): Promise<void>;
+  insertBytes(sql: string, bytes: readonly Uint8Array[], options?: InsertOptions): Promise<void>;
   ping(): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -105,12 +110,13 @@ export function connectClickHouse(address: ClickHouseAddress): ClickHouse {
         throw asSinkError(error, "a query");
       }
     },
-    async insertBytes(sql, bytes, parameters) {
+    async insertBytes(sql, bytes, { parameters, settings } = {}) {
       try {
         const { stream } = await client.exec({
           query: sql,
           values: Readable.from(bytes, { objectMode: false }),
           ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
+          ...(settings === undefined ? {} : { clickhouse_settings: { ...settings } }),
         });
         for await (const chunk of stream) void chunk;
       } catch (error) {

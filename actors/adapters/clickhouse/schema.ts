@@ -84,9 +84,12 @@ TTL toDateTime(received_time) + INTERVAL ${retention.rawDays} DAY`,
         // Partitioned by month: a report reads by (advertiser, campaign, ad) over up to 90 days,
         // and FINAL costs by the parts it must merge; days would make 90 partitions of it, and
         // one flush across midnight or a late window would touch many. A minute never changes
-        // its month, so FINAL need not merge across partitions.
+        // its month, so FINAL need not merge across partitions. The Bloom indexes serve reports
+        // by campaign or ad alone; their columns are of the key, so FINAL stays right with them.
         `CREATE TABLE IF NOT EXISTS ${database}.click_counts (
-  ${countColumns}
+  ${countColumns},
+  INDEX campaign_bloom campaign_id TYPE bloom_filter(0.01) GRANULARITY 1,
+  INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (advertiser_id, campaign_id, ad_id, minute, shard)
