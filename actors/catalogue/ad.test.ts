@@ -117,6 +117,8 @@ describe("parseDestination (faults.md 25)", () => {
     ["https://#f"],
     ["https:\\\\evil.example"],
     ["https://shop.example\\@evil.example"],
+    ["https://shop.example\\.evil.example/"],
+    ["https://shop.example/a\\b"],
     ["javascript:alert(1)"],
     ["JaVaScRiPt:alert(1)"],
     ["java\tscript:alert(1)"],
