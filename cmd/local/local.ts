@@ -33,6 +33,7 @@ import { createTokenCodec } from "../../actors/token/token.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { impressionsRoutes } from "../gateway/impressions-routes.ts";
+import { keysRoutes } from "../gateway/keys-routes.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
 import type { LocalConfig } from "./config.ts";
@@ -181,6 +182,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     const { app, requireScope } = api;
     app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
+    app.register(keysRoutes({ keys: keyStore, authenticator, requireScope, clock, random }));
     app.register(impressionsRoutes({ placement, requireScope, limits }));
     const authorise = config.openReports ? () => Promise.resolve() : requireScope("report");
     registerReportRoutes(app, { reports, authorise, clock, limits });
