@@ -28,6 +28,10 @@ async function main(): Promise<void> {
     port: Number(port),
     limits: defaultEngineLimits,
     clock: systemClock,
+    onFatal: (reason) => {
+      console.error(`adtally-clickhouse: the engine has failed: ${reason}`);
+      process.exit(1);
+    },
   });
   let ending = false;
   const end = () => {

@@ -5,7 +5,8 @@
  *  M1 Steps run in order and are recorded in schema_migrations when they are done.
  *  M2 Every statement may run twice: a crash between a step and its record does no harm.
  *  M3 A database newer than this code is refused by name (SCHEMA_TOO_NEW), never touched.
- *  M4 A step that has been released is never edited: what changes is a new step.
+ *  M4 The retention that is configured holds after every start, whatever a table was made with.
+ *  M5 A step that has been released is never edited: what changes is a new step.
  */
 import { AdtallyError } from "../../core/errors.ts";
 import type { ClickHouse } from "./client.ts";
@@ -45,11 +46,12 @@ export async function migrate(clickhouse: ClickHouse, retention: Retention): Pro
       { version, name: step.name },
     );
   }
+  await applyRetention(clickhouse, retention);
   return { from, to };
 }
 
-/** Brings the raw table's expiry to the configured days; a table made with other days is altered. */
-export async function applyRetention(clickhouse: ClickHouse, retention: Retention): Promise<void> {
+/** M4: changes metadata alone; rows already expired by the new days go with their next merge. */
+async function applyRetention(clickhouse: ClickHouse, retention: Retention): Promise<void> {
   const table = `${DATABASE}.clicks_raw`;
   await clickhouse.command(
     `ALTER TABLE ${table} MODIFY TTL toDateTime(received_time) + INTERVAL ${retention.rawDays} DAY SETTINGS materialize_ttl_after_modify = 0`,

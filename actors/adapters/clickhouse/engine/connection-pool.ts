@@ -9,6 +9,7 @@
  *     whose query is overdue comes back only when that query has really ended.
  *  E4 A read-only query runs on a connection that the engine itself holds to readonly = 2.
  *  E5 What a statement leaves behind in its session (SET, USE, a temporary table) ends with it.
+ *  E6 An engine that has failed for good is reported, so that its process can be replaced.
  */
 import type { Clock } from "../../../runtime/clock.ts";
 import type { EngineError } from "./errors.ts";
@@ -63,12 +64,16 @@ export interface PoolOptions {
   readonly openSession: () => EngineSession;
   readonly limits: EngineLimits;
   readonly clock: Clock;
+  readonly onFatal: (error: EngineError) => void;
 }
+
+/** How the engine answers every query once it has failed for good. */
+const FATAL = /shutting down due to a fatal error/;
 
 const quote = (value: string): string => `'${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 const quoteName = (name: string): string => `\`${name.replaceAll("\\", "\\\\").replaceAll("`", "\\`")}\``;
 
-export function createConnectionPool({ openSession, limits, clock }: PoolOptions): ConnectionPool {
+export function createConnectionPool({ openSession, limits, clock, onFatal }: PoolOptions): ConnectionPool {
   const idle: Connection[] = [];
   const waiting: Waiter[] = [];
   let busy = 0;
@@ -139,7 +144,9 @@ export function createConnectionPool({ openSession, limits, clock }: PoolOptions
       keep = !query.spoilsSession;
       return await connection.session.queryAsync(query.sql, { format: query.format });
     } catch (error) {
-      throw asEngineError(error);
+      const failure = asEngineError(error);
+      if (FATAL.test(failure.message)) onFatal(failure);
+      throw failure;
     } finally {
       release(connection, keep);
     }

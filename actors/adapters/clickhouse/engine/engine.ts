@@ -45,6 +45,8 @@ export async function startEngineServer(options: {
   readonly port: number;
   readonly limits: EngineLimits;
   readonly clock: Clock;
+  /** The engine will answer no query any more. */
+  readonly onFatal: (reason: string) => void;
 }): Promise<EngineServer> {
   const { limits, clock } = options;
   const path = resolve(options.dataDir, "engine");
@@ -59,7 +61,12 @@ export async function startEngineServer(options: {
   const [version = "", timezone = ""] = Buffer.from(facts.bytes()).toString("utf8").trim().split("\t");
 
   // The first session stays open: the engine leaves the folder with its last one.
-  const pool = createConnectionPool({ openSession: () => new Session(path), limits, clock });
+  const pool = createConnectionPool({
+    openSession: () => new Session(path),
+    limits,
+    clock,
+    onFatal: (error) => options.onFatal(error.message),
+  });
   const server = createHttpServer({
     pool,
     limits,

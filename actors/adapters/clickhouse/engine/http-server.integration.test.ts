@@ -24,7 +24,13 @@ const limits = {
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "adtally-engine-"));
-  server = await startEngineServer({ dataDir, port: 0, limits, clock: systemClock });
+  server = await startEngineServer({
+    dataDir,
+    port: 0,
+    limits,
+    clock: systemClock,
+    onFatal: () => undefined,
+  });
   url = `http://127.0.0.1:${server.port}/`;
 });
 afterAll(async () => {
