@@ -91,6 +91,7 @@ export async function openGateway(
 
 const principal = (keyId: string, scopes: readonly Scope[]): Principal => ({ keyId, name: keyId, scopes });
 const PRINCIPALS = new Map([
+  ["admin-key", principal("a", ["admin"])],
   ["submit-key", principal("s", ["submit"])],
   ["placement-key", principal("p", ["placement"])],
 ]);

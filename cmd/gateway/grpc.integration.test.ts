@@ -122,6 +122,11 @@ describe("SubmitClick and SubmitClicks", () => {
     ]);
   });
 
+  it("take click ids from an admin's key, which has every scope", async () => {
+    const click = { clickId: gateway.impression().impressionId, adId: "1001" };
+    expect(await call("SubmitClick", { click }, "admin-key")).toMatchObject({ verdict: "VERDICT_ACCEPTED" });
+  });
+
   it("take click ids from a key of scope submit alone", async () => {
     const { impressionId } = gateway.impression();
     const click = { clickId: impressionId, adId: "1001" };
@@ -350,6 +355,7 @@ describe("the other services", () => {
       verdict: "VERDICT_ACCEPTED",
     });
     await expect(issue()).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
+    await expect(issue("admin-key")).resolves.toBeDefined();
     await expect(issue("submit-key")).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
     await expect(issue("placement-key", "9")).rejects.toMatchObject({ code: Status.NOT_FOUND });
   });

@@ -1,5 +1,6 @@
 /** Who calls: the key in the call's metadata, `authorization: Bearer KEY`. */
 import { AdtallyError } from "../../core/errors.ts";
+import { permits } from "../../keys/api-key.ts";
 import { bearerOf } from "../../keys/authenticate.ts";
 import type { Metadata } from "@grpc/grpc-js";
 import type { Authenticate } from "../../keys/authenticate.ts";
@@ -29,7 +30,7 @@ export function assertScope(metadata: Metadata, authenticate: Authenticate, scop
       `this call needs a key of scope "${scope}": authorization: Bearer KEY`,
     );
   }
-  if (!caller.scopes.includes(scope)) {
+  if (!permits(caller, scope)) {
     throw new AdtallyError("PERMISSION_DENIED", `key ${caller.keyId} has no scope "${scope}"`);
   }
 }

@@ -12,6 +12,7 @@
  *  K4 A drained stream reads nothing more, answers what it took, and ends with UNAVAILABLE.
  */
 import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
+import { permits } from "../../keys/api-key.ts";
 import { callerOf } from "./auth.ts";
 import {
   decodeClickBatch,
@@ -49,7 +50,8 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
   let inFlightBytes = 0;
 
   function isTrusted(metadata: Metadata): boolean {
-    return callerOf(metadata, authenticate)?.scopes.includes("submit") ?? false;
+    const caller = callerOf(metadata, authenticate);
+    return caller !== undefined && permits(caller, "submit");
   }
 
   /** Runs `work` while `bytes` count against K2. */
