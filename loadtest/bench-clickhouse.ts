@@ -5,7 +5,7 @@
  *   node loadtest/bench-clickhouse.ts [raw rows = 1000000] [ads = 100000]
  */
 import { readFileSync } from "node:fs";
-import { openEngineFixture } from "../actors/adapters/clickhouse/engine-fixture.ts";
+import { openEngineFixture } from "../actors/adapters/clickhouse/engine.fixture.ts";
 import { createClickHouseCountSink } from "../actors/adapters/clickhouse/count-sink.ts";
 import { startRawIngester } from "../actors/adapters/clickhouse/raw-ingester.ts";
 import { fakeBlock, fakeClick, fakeImpressionId } from "../actors/adapters/clickhouse/raw-rows.fixture.ts";

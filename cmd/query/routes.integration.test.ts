@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
-import { openEngineFixture, type EngineFixture } from "../../actors/adapters/clickhouse/engine-fixture.ts";
+import { openEngineFixture, type EngineFixture } from "../../actors/adapters/clickhouse/engine.fixture.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { HttpProblem } from "../../actors/adapters/http/problem.ts";
 import { createApi } from "../../actors/adapters/http/api.ts";

@@ -3,7 +3,7 @@ import { COUNT_COLUMNS, type CountRow } from "../../ports/count-sink.ts";
 import { countSinkConformance } from "../../ports/count-sink.conformance.ts";
 import { connectClickHouse } from "./client.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
-import { openEngineFixture, type EngineFixture } from "./engine-fixture.ts";
+import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
 
 async function seenCounts({ clickhouse }: EngineFixture): Promise<readonly CountRow[]> {
   const rows = await clickhouse.rows<Record<string, string | number>>(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Reason, Source, Verdict } from "../../core/verdict.ts";
-import { openEngineFixture, type EngineFixture } from "./engine-fixture.ts";
+import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
 import { migrate } from "./migrations.ts";
 import { DEFAULT_RETENTION, schemaSteps } from "./schema.ts";
 

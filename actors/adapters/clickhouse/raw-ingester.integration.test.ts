@@ -5,7 +5,7 @@ import { sleep, systemClock } from "../../runtime/clock.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { createMemoryLog, type MemoryLog } from "../memory/memory-log.ts";
 import type { ClickHouse } from "./client.ts";
-import { openEngineFixture, type EngineFixture } from "./engine-fixture.ts";
+import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
 import { startRawIngester, type RawIngester } from "./raw-ingester.ts";
 import { fakeBlock, fakeClick } from "./raw-rows.fixture.ts";
 

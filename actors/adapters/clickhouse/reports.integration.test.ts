@@ -10,7 +10,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { createMemoryLog } from "../memory/memory-log.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
-import { openEngineFixture, type EngineFixture } from "./engine-fixture.ts";
+import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
 import { startRawIngester } from "./raw-ingester.ts";
 import { fakeBlock, fakeClick, type FakeClick } from "./raw-rows.fixture.ts";
 import {
