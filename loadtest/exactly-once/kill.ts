@@ -1,0 +1,102 @@
+/**
+ * Kills the program while clicks come, and starts it again on the same folder at once: at
+ * random moments of the traffic, and now and then while it is still starting. The ClickHouse
+ * engine's process is killed by itself as well.
+ */
+import type { SeededRandom } from "../../actors/sim/random.ts";
+import { beginProgram, enginePid, type Place, type Program } from "../lib/program.ts";
+import { sleep, until } from "../lib/wait.ts";
+
+const ENGINE_DEADLINE_MS = 30_000;
+const KILLED_AGAIN = 0.25;
+
+export interface Kill {
+  readonly what: "program" | "program, while it started" | "engine";
+  /** Since the first click. */
+  readonly atMs: number;
+  readonly afterClicks: number;
+  /** Until it served again; undefined: it was killed once more before that. */
+  readonly recoveryMs: number | undefined;
+}
+
+export interface KillOptions {
+  readonly place: Place;
+  readonly program: Program;
+  readonly clicks: number;
+  readonly kills: number;
+  readonly engineKills: number;
+  readonly random: SeededRandom;
+  readonly released: () => number;
+  readonly say: (line: string) => void;
+}
+
+/** Resolves with the program that runs at the end, and every kill. */
+export async function killAgainAndAgain(
+  options: KillOptions,
+): Promise<{ readonly program: Program; readonly kills: readonly Kill[] }> {
+  const { place, clicks, random, released, say } = options;
+  const startedAt = performance.now();
+  const kills: Kill[] = [];
+  let program = options.program;
+  const targets = ["program", "engine"] as const;
+  const moments = targets
+    .flatMap((what) =>
+      Array.from({ length: what === "program" ? options.kills : options.engineKills }, () => what),
+    )
+    .map((what) => ({ what, afterClicks: Math.floor(clicks * (0.03 + 0.92 * random.next())) }))
+    .sort((a, b) => a.afterClicks - b.afterClicks);
+
+  function record(kill: Kill): void {
+    kills.push(kill);
+    const { what, afterClicks, atMs, recoveryMs } = kill;
+    const then = recoveryMs === undefined ? "" : `, served again after ${Math.round(recoveryMs)} ms`;
+    say(`  killed ${what} after ${afterClicks} clicks (${(atMs / 1_000).toFixed(1)} s)${then}`);
+  }
+
+  async function killProgram(afterClicks: number, whileStarting: boolean): Promise<void> {
+    const { startMs } = program;
+    let killedAt = performance.now();
+    let what: Kill["what"] = "program";
+    await program.kill();
+    let starting = beginProgram(place);
+    if (whileStarting) {
+      record({ what, atMs: killedAt - startedAt, afterClicks, recoveryMs: undefined });
+      await sleep(random.next() * startMs);
+      killedAt = performance.now();
+      what = "program, while it started";
+      await starting.kill();
+      starting = beginProgram(place);
+    }
+    program = await starting.ready;
+    const recoveryMs = performance.now() - killedAt;
+    record({ what, atMs: killedAt - startedAt, afterClicks, recoveryMs });
+  }
+
+  async function killEngine(afterClicks: number): Promise<void> {
+    const pid = await until("the engine's process", ENGINE_DEADLINE_MS, () => enginePid(program));
+    const killedAt = performance.now();
+    process.kill(pid, "SIGKILL");
+    await until("the engine serving again", ENGINE_DEADLINE_MS, async () => {
+      const next = await enginePid(program);
+      if (next === undefined || next === pid) return undefined;
+      return (await fetch(`${program.clickhouseUrl}/ping`)).ok ? true : undefined;
+    });
+    const atMs = killedAt - startedAt;
+    record({ what: "engine", atMs, afterClicks, recoveryMs: performance.now() - killedAt });
+  }
+
+  let programKills = 0;
+  for (const { what, afterClicks } of moments) {
+    while (released() < afterClicks) await sleep(5);
+    await sleep(random.next() * 50);
+    if (what === "engine") await killEngine(released());
+    else if (programKills < options.kills) {
+      programKills += 1;
+      // A kill in mid-start is one kill more: it takes the place of a later one.
+      const again = programKills < options.kills && random.chance(KILLED_AGAIN);
+      if (again) programKills += 1;
+      await killProgram(released(), again);
+    }
+  }
+  return { program, kills };
+}

@@ -1,0 +1,191 @@
+/**
+ * Sends the planned clicks as clients would: at a pace, over HTTP and gRPC, asking again with
+ * the same token when no answer came. Keeps a record of every attempt for the oracle.
+ */
+import { uuidV7Ms } from "../../actors/core/ids.ts";
+import { Verdict } from "../../actors/core/verdict.ts";
+import type { SeededRandom } from "../../actors/sim/random.ts";
+import { createGrpcClicks, encodeClick, type ClickMessage } from "../lib/grpc-client.ts";
+import { createHttpClicks } from "../lib/http-clicks.ts";
+import { ADMIN_KEY, type Place } from "../lib/program.ts";
+import { tokenText } from "../lib/tokens.ts";
+import { sleep } from "../lib/wait.ts";
+import type { PlannedClick, PlannedSend, Way } from "./plan.ts";
+
+const HTTP_CONNECTIONS = 48;
+const GATHER_MS = 5;
+const RETRY_MS = 250;
+/** A click that cannot get through for this long is given up: it stays unanswered. */
+const GIVE_UP_MS = 60_000;
+const MOST_UNDER_WAY = 600;
+
+/** An answer: a verdict of gRPC, or what HTTP says of one. */
+export type Answer = "redirected" | "damaged" | number;
+
+export interface Attempt {
+  readonly way: Way;
+  readonly sentMs: number;
+  endedMs: number;
+  /** The client's own click time; undefined: the gateway's. */
+  readonly clickedAtMs: number | undefined;
+  /** Undefined: none came, and the click may have been taken or not. */
+  answer: Answer | undefined;
+}
+
+export interface SentClick {
+  readonly click: PlannedClick;
+  readonly attempts: Attempt[];
+}
+
+type Deliver = (click: PlannedClick, message: ClickMessage) => Promise<Answer>;
+
+interface Gathered {
+  readonly message: ClickMessage;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Gathers what comes within a few milliseconds, and sends it in pieces of random size. */
+function gathering(random: SeededRandom, send: (pieces: readonly Gathered[]) => Promise<readonly number[]>) {
+  let waiting: Gathered[] = [];
+  const flush = () => {
+    const all = waiting;
+    waiting = [];
+    while (all.length > 0) {
+      const piece = all.splice(0, 1 + random.below(64));
+      send(piece).then(
+        (verdicts) => piece.forEach(({ resolve }, i) => resolve(verdicts[i]!)),
+        (error: unknown) => piece.forEach(({ reject }) => reject(error)),
+      );
+    }
+  };
+  return (message: ClickMessage) =>
+    new Promise<Answer>((resolve, reject) => {
+      if (waiting.push({ message, resolve, reject }) === 1) setTimeout(flush, GATHER_MS);
+    });
+}
+
+function createWays(place: Place, random: SeededRandom): { ways: Record<Way, Deliver>; close: () => void } {
+  const http = createHttpClicks(place.httpPort, HTTP_CONNECTIONS);
+  const grpc = createGrpcClicks(`127.0.0.1:${place.grpcPort}`, ADMIN_KEY);
+  const stream = grpc.openStream();
+  const overStream = gathering(random, async (pieces) => {
+    const result = await stream.send(pieces.map(({ message }) => encodeClick(message)));
+    if (result.refusal !== undefined) throw new Error(`refused: ${result.refusal.code}`);
+    if (result.verdicts.length !== pieces.length) throw new Error("a batch's verdicts are not one a click");
+    return [...result.verdicts];
+  });
+  const overSubmitClicks = gathering(random, (pieces) =>
+    grpc.submitClicks(pieces.map(({ message }) => message)),
+  );
+  const overHttp: Deliver = async ({ token, adId }) => {
+    const { status, location } = await http.click(tokenText(token!));
+    if (status === 302 && location === `https://shop.example/ad/${adId}`) return "redirected";
+    if (status === 400) return "damaged";
+    throw new Error(`status ${status}, location ${location}`);
+  };
+  return {
+    ways: {
+      http: overHttp,
+      stream: (_click, message) => overStream(message),
+      "submit-clicks": (_click, message) => overSubmitClicks(message),
+      "submit-click": (_click, message) => grpc.submitClick(message),
+    },
+    close: () => {
+      stream.end();
+      grpc.close();
+      http.close();
+    },
+  };
+}
+
+/** The click over gRPC; its own time never lies before its impression's. */
+function messageOf(click: PlannedClick, clickedAtMs: number | undefined, random: SeededRandom): ClickMessage {
+  const { token, clickId, adId } = click;
+  const text = token !== undefined && random.chance(0.5) ? Buffer.from(tokenText(token)) : token;
+  return {
+    ...(text === undefined ? { clickId: clickId!, adId } : { token: text }),
+    ...(clickedAtMs === undefined ? {} : { clickedAtMs }),
+    ip: Buffer.from([10, random.below(256), random.below(256), random.below(256)]),
+    userAgent: Buffer.from("adtally-loadtest"),
+  };
+}
+
+function ownTime(click: PlannedClick, { clickedAgoMs }: PlannedSend, nowMs: number): number | undefined {
+  if (clickedAgoMs === undefined) return undefined;
+  const impressionMs = uuidV7Ms(Buffer.from(click.impressionId.replaceAll("-", ""), "hex"));
+  return Math.max(nowMs - clickedAgoMs, impressionMs);
+}
+
+export interface Sending {
+  /** Clicks released so far. */
+  released(): number;
+  /** Attempts without an answer so far. */
+  lost(): number;
+  readonly done: Promise<readonly SentClick[]>;
+}
+
+/** Starts sending at `rate` clicks a second; while too many are under way, the pace waits. */
+export function sendAll(
+  place: Place,
+  plan: readonly PlannedClick[],
+  rate: number,
+  random: SeededRandom,
+): Sending {
+  const { ways, close } = createWays(place, random);
+  let released = 0;
+  let underWay = 0;
+  let lost = 0;
+
+  async function sendOne(sent: SentClick, planned: PlannedSend): Promise<void> {
+    const { click, attempts } = sent;
+    underWay += 1;
+    const clickedAtMs = ownTime(click, planned, Date.now());
+    const message = messageOf(click, clickedAtMs, random);
+    const giveUpAt = performance.now() + GIVE_UP_MS;
+    for (;;) {
+      const sentMs = Date.now();
+      const attempt: Attempt = { way: planned.way, sentMs, endedMs: 0, clickedAtMs, answer: undefined };
+      attempts.push(attempt);
+      attempt.answer = await ways[planned.way](click, message).catch(() => undefined);
+      attempt.endedMs = Date.now();
+      if (attempt.answer !== undefined) break;
+      lost += 1;
+      if (click.walksAway || performance.now() > giveUpAt) break;
+      await sleep(RETRY_MS + random.below(RETRY_MS));
+    }
+    underWay -= 1;
+  }
+
+  async function run(): Promise<readonly SentClick[]> {
+    const all: SentClick[] = [];
+    const sendings: Promise<void>[] = [];
+    let dueMs = performance.now();
+    for (const click of plan) {
+      const sent: SentClick = { click, attempts: [] };
+      all.push(sent);
+      for (const planned of click.sends) {
+        sendings.push(
+          planned.afterMs === 0
+            ? sendOne(sent, planned)
+            : sleep(planned.afterMs).then(() => sendOne(sent, planned)),
+        );
+      }
+      released += 1;
+      while (underWay >= MOST_UNDER_WAY) await sleep(5);
+      // Time that was lost is not made up for: a restarted program meets the same pace.
+      dueMs = Math.max(dueMs + 1_000 / rate, performance.now() - 50);
+      if (dueMs > performance.now() + 2) await sleep(dueMs - performance.now());
+    }
+    await Promise.all(sendings);
+    close();
+    return all;
+  }
+
+  return { released: () => released, lost: () => lost, done: run() };
+}
+
+/** Verdicts that say: this click is counted, now or since before. */
+export function saysCounted(answer: Answer | undefined): boolean {
+  return answer === "redirected" || answer === Verdict.ACCEPTED || answer === Verdict.DUPLICATE;
+}

@@ -1,0 +1,41 @@
+/** What the system says of processes: children, CPU time, memory. Linux only (/proc). */
+import { readdir, readFile } from "node:fs/promises";
+
+/** Clock ticks of /proc/PID/stat: 100 a second on every Linux that Node runs on. */
+const TICK_US = 10_000;
+
+interface Stat {
+  readonly parent: number;
+  readonly cpuUs: number;
+}
+
+async function statOf(pid: number): Promise<Stat | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, "utf8");
+    // The name before it may hold spaces and brackets.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { parent: Number(fields[1]), cpuUs: (Number(fields[11]) + Number(fields[12])) * TICK_US };
+  } catch {
+    return undefined;
+  }
+}
+
+/** User and system time of all threads so far; 0 for a process that is gone. */
+export async function cpuUsOf(pid: number): Promise<number> {
+  return (await statOf(pid))?.cpuUs ?? 0;
+}
+
+export async function childrenOf(pid: number): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const stats = await Promise.all(pids.map(async (each) => [each, await statOf(each)] as const));
+  return stats.filter(([, stat]) => stat?.parent === pid).map(([each]) => each);
+}
+
+/** The child of `pid` whose command line holds `part`. */
+export async function childRunning(pid: number, part: string): Promise<number | undefined> {
+  for (const child of await childrenOf(pid)) {
+    const command = await readFile(`/proc/${child}/cmdline`, "utf8").catch(() => "");
+    if (command.includes(part)) return child;
+  }
+  return undefined;
+}
