@@ -8,7 +8,7 @@ it("G1 to G3: every row comes out once, in its shard, in order, in parts that fi
   const row = fc.record({ shard: fc.nat(5), bytes: fc.integer({ min: 1, max: 400 }) });
   const gather = new RowGather(limits);
   fc.assert(
-    fc.property(fc.array(row, { maxLength: 400 }), (rows) => {
+    fc.property(fc.array(row, { maxLength: 400, size: "max" }), (rows) => {
       rows.forEach(({ shard, bytes }, index) => {
         const lane = gather.reserve(shard, bytes, index);
         lane.rows.fill(index & 0xff, lane.used - bytes, lane.used);

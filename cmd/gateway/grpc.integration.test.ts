@@ -187,16 +187,19 @@ describe("StreamClicks", () => {
   });
 
   it("K1 has a window of batches under way, and reads no further until one is answered", async () => {
-    await open({ streamWindowBatches: 3 });
-    gateway.each((shard) => shard.beSlow(150));
+    await open({ streamWindowBatches: 3, submitDeadlineMs: 1_500 });
+    gateway.each((shard) => shard.die());
     const { stream, results, ended } = openStream();
     for (let id = 1; id <= 10; id++) stream.write(batchOf(id, 1));
     stream.end();
     await expect.poll(() => gateway.rowCount()).toBe(3);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     expect([gateway.rowCount(), results.length]).toEqual([3, 0]);
+    // The three are refused at their deadline, which opens the window to the other seven.
+    gateway.each((shard) => shard.beWell());
     await ended;
-    expect(results).toHaveLength(10);
+    expect(results.filter(({ refusal }) => refusal?.code === "DEADLINE_EXCEEDED")).toHaveLength(3);
+    expect(results.filter(({ refusal }) => refusal === undefined)).toHaveLength(7);
   });
 
   it("K1 stops a client that does not read its results, and goes on once it reads", async () => {
@@ -310,8 +313,9 @@ describe("StreamClicks", () => {
   });
 
   it("a stream that is cut off in mid-batch frees its place", async () => {
-    await open({ grpcMaxClickStreams: 1 });
-    gateway.each((shard) => shard.beSlow(50));
+    await open({ grpcMaxClickStreams: 1, streamWindowBatches: 1 });
+    // Never answered and its window full: nothing but the cut itself can free its place.
+    gateway.each((shard) => shard.die());
     const first = openStream();
     first.stream.write(batchOf(1, 1));
     await expect.poll(() => gateway.rowCount()).toBe(1);
