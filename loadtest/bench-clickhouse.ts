@@ -120,7 +120,7 @@ const PER_MINUTE = Math.min(ADS, 20_000);
 for (let minute = 0; minute < FILL_MINUTES; minute++)
   await sink.writeCounts(counts(PER_MINUTE, minuteNow - minute, 7, minute * 37));
 console.log(`reports over ${FILL_MINUTES * PER_MINUTE} counts`);
-const reports = createReports(clickhouse, DEFAULT_LIMITS);
+const reports = createReports({ clickhouse, limits: DEFAULT_LIMITS, shards: () => shards });
 const hour = { fromMs: nowMs - 3_600_000, toMs: nowMs, granularity: "1m" } as const;
 const id = (n: number) => {
   const ad = adOf(n % PER_MINUTE);

@@ -19,6 +19,7 @@ import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
 import { openRocksKeyStore } from "../../actors/adapters/rocksdb/key-store.ts";
 import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
 import { messageOf } from "../../actors/core/errors.ts";
+import { idKeyOf } from "../../actors/core/ids.ts";
 import { assertLimits, type Limits } from "../../actors/core/limits.ts";
 import { createDeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { createAuthenticator } from "../../actors/keys/authenticate.ts";
@@ -123,10 +124,10 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     const clickhouse = connectClickHouse({ url: engine.url });
     closing(() => clickhouse.close());
     await migrate(clickhouse, DEFAULT_RETENTION);
-    const reports = createReports(clickhouse, limits);
 
     progress("recovering the shards");
     const shards = shardsInUse(routing, clock.now(), limits);
+    const reports = createReports({ clickhouse, limits, shards: () => shards });
     const clicks = log.topic("clicks");
     const deadLetterLog = log.topic("clicks-dead-letter");
     const host = await ShardHost.start({
@@ -185,7 +186,11 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     app.register(keysRoutes({ keys: keyStore, authenticator, requireScope, clock, random }));
     app.register(impressionsRoutes({ placement, requireScope, limits }));
     const authorise = config.openReports ? () => Promise.resolve() : requireScope("report");
-    registerReportRoutes(app, { reports, authorise, clock, limits });
+    const ownerOf = async (adId: bigint) => {
+      const key = idKeyOf(adId);
+      return catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
+    };
+    registerReportRoutes(app, { reports, authorise, clock, limits, ownerOf });
     const deadLetters = createDeadLetters({ log: deadLetterLog, shardPort, shards, limits, clock });
     app.register(deadLetterRoutes({ deadLetters, requireScope }));
     if (config.demo) {

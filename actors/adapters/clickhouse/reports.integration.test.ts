@@ -27,9 +27,14 @@ const FIRST_MINUTE = 20_700 * DAY_MINUTES;
 
 let fixture: EngineFixture;
 let reports: Reports;
+let shardsInUse: readonly number[] = [0];
 beforeAll(async () => {
   fixture = await openEngineFixture();
-  reports = createReports(fixture.clickhouse, DEFAULT_LIMITS);
+  reports = createReports({
+    clickhouse: fixture.clickhouse,
+    limits: DEFAULT_LIMITS,
+    shards: () => shardsInUse,
+  });
 });
 afterAll(() => fixture.close());
 beforeEach(async () => {
@@ -93,6 +98,7 @@ describe("clicksReport", () => {
           await writeCounts(rows.slice(rows.length >> 1));
           const base = FIRST_MINUTE * MINUTE_MS;
           await writeWatermarks(asked.watermarks.map((offset) => base + offset));
+          shardsInUse = asked.watermarks.map((_, shard) => shard);
 
           const newest = new Map<string, CountRow>();
           for (const row of rows) {
@@ -151,10 +157,24 @@ describe("clicksReport", () => {
           granularity: "1m",
         })
       ).rows[0]?.status;
+    shardsInUse = [0];
     await writeWatermarks([startMs + MINUTE_MS - 1]);
     expect(await status()).toBe("live");
     await writeWatermarks([startMs + MINUTE_MS]);
     expect(await status()).toBe("final");
+  });
+
+  test("a shard that has told nothing yet keeps windows live; a retired one does not hold them back", async () => {
+    const startMs = FIRST_MINUTE * MINUTE_MS;
+    const ask = () =>
+      reports.clicksReport({ subject: { adId: 1n }, fromMs: startMs, toMs: startMs + 1, granularity: "1m" });
+    await writeWatermarks([startMs + MINUTE_MS, 1]);
+    shardsInUse = [0, 2];
+    expect(await ask()).toMatchObject({ watermark: null, rows: [{ status: "live" }] });
+    shardsInUse = [0];
+    expect(await ask()).toMatchObject({ rows: [{ status: "final" }] });
+    shardsInUse = [0, 1];
+    expect(await ask()).toMatchObject({ rows: [{ status: "live" }] });
   });
 });
 
@@ -232,7 +252,8 @@ describe("explainClick", () => {
   test("more rows than explainMaxRows are cut by name", async () => {
     const click = fakeClick(T, 1);
     await ingest([Array.from({ length: 5 }, () => click)]);
-    const few = createReports(fixture.clickhouse, { ...DEFAULT_LIMITS, explainMaxRows: 3 });
+    const limits = { ...DEFAULT_LIMITS, explainMaxRows: 3 };
+    const few = createReports({ clickhouse: fixture.clickhouse, limits, shards: () => [] });
     const explanation = await few.explainClick(click.impressionId);
     expect(explanation).toMatchObject({ has_more: true });
     expect(explanation!.rows.map((row) => row.verdict)).toEqual(["ACCEPTED", "DUPLICATE", "DUPLICATE"]);

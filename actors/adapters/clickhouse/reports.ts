@@ -177,16 +177,25 @@ function explain(impressionId: string, raw: readonly RawRow[], maxRows: number):
   };
 }
 
-export function createReports(
-  clickhouse: ClickHouse,
-  limits: Pick<Limits, "clockSkewMs" | "explainMaxRows">,
-): Reports {
+export interface ReportsDeps {
+  readonly clickhouse: ClickHouse;
+  readonly limits: Pick<Limits, "clockSkewMs" | "explainMaxRows">;
+  /** The shards that can still count: the watermark of one that was retired stands still. */
+  readonly shards: () => readonly number[];
+}
+
+export function createReports({ clickhouse, limits, shards }: ReportsDeps): Reports {
+  /** Undefined while a shard has told nothing yet. */
   async function watermarkMs(): Promise<number | undefined> {
+    const inUse = shards();
+    if (inUse.length === 0) return undefined;
     const [row] = await clickhouse.rows<{ shards: string; watermark_ms: string }>(
       `SELECT count() AS shards, toUnixTimestamp64Milli(min(newest)) AS watermark_ms
-       FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints GROUP BY shard)`,
+       FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints
+             WHERE shard IN {shards:Array(UInt16)} GROUP BY shard)`,
+      { shards: inUse },
     );
-    return row === undefined || row.shards === "0" ? undefined : Number(row.watermark_ms);
+    return Number(row?.shards ?? 0) < inUse.length ? undefined : Number(row!.watermark_ms);
   }
 
   return {
