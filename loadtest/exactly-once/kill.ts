@@ -8,7 +8,8 @@ import { beginProgram, enginePid, type Place, type Program } from "../lib/progra
 import { sleep, until } from "../lib/wait.ts";
 
 const ENGINE_DEADLINE_MS = 30_000;
-const KILLED_AGAIN = 0.25;
+/** Of the program's kills, every fourth is followed by one more before it serves again. */
+const KILLED_AGAIN = 4;
 
 export interface Kill {
   readonly what: "program" | "program, while it started" | "engine";
@@ -93,7 +94,7 @@ export async function killAgainAndAgain(
     else if (programKills < options.kills) {
       programKills += 1;
       // A kill in mid-start is one kill more: it takes the place of a later one.
-      const again = programKills < options.kills && random.chance(KILLED_AGAIN);
+      const again = programKills < options.kills && programKills % KILLED_AGAIN === 2;
       if (again) programKills += 1;
       await killProgram(released(), again);
     }
