@@ -1,7 +1,9 @@
 /**
  * Kills the program while clicks come, and starts it again on the same folder at once: at
- * random moments of the traffic, and now and then while it is still starting. The ClickHouse
- * engine's process is killed by itself as well.
+ * random moments of the traffic, and now and then while it is still starting. In between it is
+ * stopped in good order a few times, so that a kill meets saved state and not the log alone. The
+ * ClickHouse engine's process is killed by itself as well, the last time just when all is
+ * sent: no later click papers over what it failed to take then.
  */
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import { beginProgram, enginePid, type Place, type Program } from "../lib/program.ts";
@@ -10,9 +12,10 @@ import { sleep, until } from "../lib/wait.ts";
 const ENGINE_DEADLINE_MS = 30_000;
 /** Of the program's kills, every fourth is followed by one more before it serves again. */
 const KILLED_AGAIN = 4;
+const AFTER_ALL = 2;
 
 export interface Kill {
-  readonly what: "program" | "program, while it started" | "engine";
+  readonly what: "program" | "program, while it started" | "program, with SIGTERM" | "engine";
   /** Since the first click. */
   readonly atMs: number;
   readonly afterClicks: number;
@@ -25,9 +28,12 @@ export interface KillOptions {
   readonly program: Program;
   readonly clicks: number;
   readonly kills: number;
+  readonly stops: number;
   readonly engineKills: number;
   readonly random: SeededRandom;
   readonly released: () => number;
+  /** Settles once every click has had its answer, or has been given up. */
+  readonly allSent: Promise<unknown>;
   readonly say: (line: string) => void;
 }
 
@@ -39,19 +45,21 @@ export async function killAgainAndAgain(
   const startedAt = performance.now();
   const kills: Kill[] = [];
   let program = options.program;
-  const targets = ["program", "engine"] as const;
-  const moments = targets
-    .flatMap((what) =>
-      Array.from({ length: what === "program" ? options.kills : options.engineKills }, () => what),
-    )
-    .map((what) => ({ what, afterClicks: Math.floor(clicks * (0.03 + 0.92 * random.next())) }))
-    .sort((a, b) => a.afterClicks - b.afterClicks);
+  const anyTime = () => 0.03 + 0.92 * random.next();
+  const moments = [
+    ...Array.from({ length: options.kills }, () => ({ what: "kill", share: anyTime() })),
+    ...Array.from({ length: options.stops }, () => ({ what: "stop", share: anyTime() })),
+    ...Array.from({ length: options.engineKills }, (_, i) => ({
+      what: "engine",
+      share: i === 0 ? AFTER_ALL : anyTime(),
+    })),
+  ].sort((a, b) => a.share - b.share);
 
   function record(kill: Kill): void {
     kills.push(kill);
     const { what, afterClicks, atMs, recoveryMs } = kill;
     const then = recoveryMs === undefined ? "" : `, served again after ${Math.round(recoveryMs)} ms`;
-    say(`  killed ${what} after ${afterClicks} clicks (${(atMs / 1_000).toFixed(1)} s)${then}`);
+    say(`  ended ${what} after ${afterClicks} clicks (${(atMs / 1_000).toFixed(1)} s)${then}`);
   }
 
   async function killProgram(afterClicks: number, whileStarting: boolean): Promise<void> {
@@ -73,6 +81,14 @@ export async function killAgainAndAgain(
     record({ what, atMs: killedAt - startedAt, afterClicks, recoveryMs });
   }
 
+  async function stopProgram(afterClicks: number): Promise<void> {
+    const stoppedAt = performance.now();
+    await program.stop();
+    program = await beginProgram(place).ready;
+    const recoveryMs = performance.now() - stoppedAt;
+    record({ what: "program, with SIGTERM", atMs: stoppedAt - startedAt, afterClicks, recoveryMs });
+  }
+
   async function killEngine(afterClicks: number): Promise<void> {
     const pid = await until("the engine's process", ENGINE_DEADLINE_MS, () => enginePid(program));
     const killedAt = performance.now();
@@ -87,10 +103,12 @@ export async function killAgainAndAgain(
   }
 
   let programKills = 0;
-  for (const { what, afterClicks } of moments) {
-    while (released() < afterClicks) await sleep(5);
+  for (const { what, share } of moments) {
+    if (share === AFTER_ALL) await options.allSent;
+    while (released() < Math.min(clicks, Math.floor(clicks * share))) await sleep(5);
     await sleep(random.next() * 50);
     if (what === "engine") await killEngine(released());
+    else if (what === "stop") await stopProgram(released());
     else if (programKills < options.kills) {
       programKills += 1;
       // A kill in mid-start is one kill more: it takes the place of a later one.

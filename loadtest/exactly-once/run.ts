@@ -26,6 +26,7 @@ export interface RunOptions {
   /** Clicks a second, repeats not counted. */
   readonly rate: number;
   readonly kills: number;
+  readonly stops: number;
   readonly engineKills: number;
   readonly ads: number;
   readonly repeatMostMs: number;
@@ -162,6 +163,7 @@ export async function runExactlyOnce(options: RunOptions): Promise<RunResult> {
       program,
       random: seededRandom(seed + 1),
       released: sending.released,
+      allSent: sending.done,
     });
     const [all, killed] = await Promise.all([sending.done, killing]);
     program = killed.program;

@@ -27,6 +27,7 @@ declare module "autocannon" {
     readonly amount: number;
     readonly requests: readonly { setupRequest(request: Request): Request }[];
   }
-  function autocannon(options: Options): Promise<Result>;
+  const autocannon: (options: Options) => Promise<Result>;
+  // eslint-disable-next-line no-restricted-exports -- its only export
   export { autocannon as default };
 }
