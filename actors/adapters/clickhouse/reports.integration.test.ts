@@ -5,6 +5,7 @@ import { formatUuid } from "../../core/ids.ts";
 import { Reason, Verdict } from "../../core/verdict.ts";
 import { encodeCountRows } from "../../ports/count-rows.ts";
 import { exampleCount } from "../../ports/count-sink.conformance.ts";
+import type { ClickLog } from "../../ports/click-log.ts";
 import type { CountRow } from "../../ports/count-sink.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { silentLogger } from "../../runtime/log.ts";
@@ -186,6 +187,9 @@ describe("explainClick", () => {
       if (index === repeat) log.failNext(2, "applied-twice");
       await log.append(2, fakeBlock(2, 9, index + 1, clicks));
     }
+    await ingestLog(log);
+  };
+  const ingestLog = async (log: ClickLog) => {
     const ingester = await startRawIngester({
       log,
       clickhouse: fixture.clickhouse,
@@ -247,6 +251,18 @@ describe("explainClick", () => {
     ]);
     const after = await reports.explainClick(fakeClick(T, 8).impressionId);
     expect(after!.rows[0]!.log_offset).toBe("3");
+  });
+
+  test("a dead letter replayed after a restart was hidden behind its letter of the same sequence and row", async () => {
+    const click = fakeClick(T, 1, { verdict: Verdict.LATE, reason: Reason.CLICK_TIME_TOO_OLD });
+    const replayed = { ...click, verdict: Verdict.ACCEPTED, reason: Reason.REPLAYED_DEAD_LETTER };
+    const log = createMemoryLog();
+    await log.append(2, fakeBlock(2, 9, 1, [click]));
+    await log.append(2, fakeBlock(2, 10, 1, [replayed]));
+    await ingestLog(log);
+    const explanation = await reports.explainClick(click.impressionId);
+    expect(explanation).toMatchObject({ verdict: "ACCEPTED", counted: true });
+    expect(explanation!.rows.map((row) => row.verdict)).toEqual(["LATE", "ACCEPTED"]);
   });
 
   test("more rows than explainMaxRows are cut by name", async () => {

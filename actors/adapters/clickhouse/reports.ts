@@ -247,8 +247,9 @@ export function createReports({ clickhouse, limits, shards }: ReportsDeps): Repo
          FROM ${DATABASE}.clicks_raw
          WHERE impression_id = {id:UUID} AND received_time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
          ORDER BY shard, offset, row_number
-         -- A row sent again, and a block that the log holds twice, are one click.
-         LIMIT 1 BY shard, sequence, row_number, received_time
+         -- A row sent again, and a block that the log holds twice, are one click. A replayed dead letter
+         -- is not: it may meet its letter's sequence and row number in another life of the shard.
+         LIMIT 1 BY shard, sequence, row_number, received_time, verdict, reason
          LIMIT {most:UInt32}`,
         { id, since: sinceMs, most: limits.explainMaxRows + 1 },
       );
