@@ -22,6 +22,7 @@ const CODES = {
   LIMITS_INCONSISTENT: "halt",
   LOG_BEHIND_STATE: "halt",
   LOG_CORRUPT: "halt",
+  LOG_STOPPED: "halt",
   LOG_UNAVAILABLE: "retry",
   NOT_FOUND: "refuse",
   NOT_OWNER: "retry",

@@ -26,17 +26,17 @@ export interface LogBounds {
 export interface ClickLog {
   /**
    * Appends one block and resolves with its offset once it is durable.
-   * @throws APPEND_UNKNOWN, LOG_UNAVAILABLE, OVERLOADED
+   * @throws APPEND_UNKNOWN, LOG_UNAVAILABLE, OVERLOADED; LOG_STOPPED where no retry can help
    */
   append(partition: number, block: Block): Promise<number>;
 
   /**
    * Records from `fromOffset` on, at least one where there is one, until `maxBytes` is passed;
    * empty at the end of the partition.
-   * @throws OFFSET_OUT_OF_RANGE, LOG_CORRUPT, LOG_UNAVAILABLE
+   * @throws OFFSET_OUT_OF_RANGE, LOG_CORRUPT, LOG_UNAVAILABLE, LOG_STOPPED
    */
   read(partition: number, fromOffset: number, maxBytes: number): Promise<readonly LogRecord[]>;
 
-  /** @throws LOG_UNAVAILABLE */
+  /** @throws LOG_UNAVAILABLE, LOG_STOPPED */
   bounds(partition: number): Promise<LogBounds>;
 }

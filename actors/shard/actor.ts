@@ -187,10 +187,11 @@ export class ShardActor {
     this.#stopped = true;
     const { clock } = this.#deps;
     const giveUpAt = clock.monotonic() + deadlineMs;
-    while (this.#callers.size > 0 && this.#state.phase !== "halted" && clock.monotonic() < giveUpAt) {
+    // Letters that cannot be written now are written by the replay after the next start.
+    const isBusy = () => this.#callers.size > 0 || this.#deadLetters.pending > 0;
+    while (isBusy() && this.#state.phase !== "halted" && clock.monotonic() < giveUpAt) {
       await sleep(clock, 5);
     }
-    await this.#deadLetters.drain();
   }
 
   async close(): Promise<void> {
@@ -317,6 +318,10 @@ export class ShardActor {
       clicks.append(identity.shard, block).then(
         (offset) => settle({ kind: "append-acked", offset }),
         (error: unknown) => {
+          if (isAdtallyError(error) && error.after === "halt") {
+            settle({ kind: "halt", code: error.code, reason: error.message });
+            return;
+          }
           logger.warn({ shard: identity.shard, attempt, error: messageOf(error) }, "append failed");
           settle({ kind: "append-failed", unknown: isAdtallyError(error, "APPEND_UNKNOWN") });
         },

@@ -73,10 +73,6 @@ export class DeadLetterWriter {
       });
   }
 
-  async drain(): Promise<void> {
-    await this.#underWay;
-  }
-
   /** Gives up what cannot be written now: the replay after the next start writes it. */
   stop(): void {
     this.#stopped = true;

@@ -18,6 +18,7 @@ const SHARD = 5;
 
 interface World {
   readonly clicks?: MemoryLog;
+  readonly deadLetters?: MemoryLog;
   readonly stores?: ShardStores;
   readonly sink?: ReturnType<typeof createMemoryCountSink>;
   readonly limits?: Partial<Limits>;
@@ -27,6 +28,7 @@ interface World {
 async function shardIn(world: World = {}) {
   const {
     clicks = createMemoryLog(),
+    deadLetters = createMemoryLog(),
     stores = memoryShardStores(),
     sink = createMemoryCountSink(),
     clock = virtualClock(START_MS),
@@ -37,7 +39,7 @@ async function shardIn(world: World = {}) {
     epoch: 1,
     limits,
     clicks,
-    deadLetters: createMemoryLog(),
+    deadLetters,
     stores,
     sink,
     clock,
@@ -106,6 +108,28 @@ describe("deciding", () => {
 });
 
 describe("the log's answers", () => {
+  test("a log that stopped for good left its shard ready, and each click waiting for its deadline", async () => {
+    const { clicks, clock, host, submit } = await shardIn();
+    clicks.failNext(SHARD, "stopped");
+    await expect(submit([click()])).rejects.toMatchObject({ code: "ABORTED" });
+    expect(host.faults).toEqual([expect.stringContaining("stopped, as ordered")]);
+    await expect(submit([click()])).rejects.toMatchObject({ code: "SHARD_HALTED" });
+    const draining = host.drain();
+    await clock.advance(10);
+    await draining;
+  });
+
+  test("a drain waited for ever for dead letters that could not be written", async () => {
+    const deadLetters = createMemoryLog();
+    const { clock, host, limits, submit } = await shardIn({ deadLetters });
+    for (let i = 0; i < 100; i++) deadLetters.failNext(SHARD, "unavailable");
+    await submit([click({ clickMs: START_MS - 600_000 })]);
+    let drained = false;
+    void host.drain().then(() => (drained = true));
+    await clock.advance(limits.drainDeadlineMs + 100);
+    expect(drained).toBe(true);
+  });
+
   test("an append whose answer was lost is found in the log, and counted once", async () => {
     const { clicks, submit, state } = await shardIn();
     clicks.failNext(SHARD, "answer-lost");

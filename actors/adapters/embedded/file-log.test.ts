@@ -104,7 +104,7 @@ describe("a disk that fails", () => {
     ],
     ["a sync that fails", (b: Bench) => void (b.files.failNextSync = () => diskError("EIO")), true],
   ] as const) {
-    it(`G3: ${what} is APPEND_UNKNOWN for its batch, and LOG_UNAVAILABLE for all else until reopened`, async () => {
+    it(`G3: ${what} is APPEND_UNKNOWN for its batch, and LOG_STOPPED for all else until reopened`, async () => {
       const bench = await start();
       await fill(bench, 3);
       const log = bench.log.topic("clicks");
@@ -116,10 +116,10 @@ describe("a disk that fails", () => {
       const queued = codeOf(log.append(1, sampleBlock(5)));
       release();
       expect(await failed).toBe("APPEND_UNKNOWN");
-      expect(await queued).toBe("LOG_UNAVAILABLE");
-      expect(await codeOf(log.append(0, sampleBlock(6)))).toBe("LOG_UNAVAILABLE");
-      expect(await codeOf(log.read(0, 0, ALL))).toBe("LOG_UNAVAILABLE");
-      expect(await codeOf(log.bounds(0))).toBe("LOG_UNAVAILABLE");
+      expect(await queued).toBe("LOG_STOPPED");
+      expect(await codeOf(log.append(0, sampleBlock(6)))).toBe("LOG_STOPPED");
+      expect(await codeOf(log.read(0, 0, ALL))).toBe("LOG_STOPPED");
+      expect(await codeOf(log.bounds(0))).toBe("LOG_STOPPED");
       expect(bench.clock.pending).toBe(0);
       await bench.use(bench.dir);
       await expectFilled(bench, mayBeApplied ? 4 : 3);
@@ -140,11 +140,11 @@ describe("a disk that fails", () => {
     expect(bench.files.synced.get(left.path)).toBeGreaterThanOrEqual(left.at + left.bytes);
   });
 
-  it("G3: a segment that cannot be begun leaves its appends unapplied: LOG_UNAVAILABLE", async () => {
+  it("G3: a segment that cannot be begun leaves its appends unapplied: LOG_STOPPED", async () => {
     const bench = await start({ logSegmentBytes: 480 });
     await fill(bench, 2);
     bench.files.failNextWrite = () => diskError("ENOSPC");
-    expect(await codeOf(bench.log.topic("clicks").append(0, sampleBlock(3)))).toBe("LOG_UNAVAILABLE");
+    expect(await codeOf(bench.log.topic("clicks").append(0, sampleBlock(3)))).toBe("LOG_STOPPED");
     await bench.use(bench.dir);
     await expectFilled(bench, 2);
   });

@@ -6,8 +6,8 @@
  *     The write and the sync run off the event loop.
  *  G2 What waits is bounded by limits.logQueueMaxBytes; past it an append is OVERLOADED.
  *  G3 Fail-stop: after a failed write or sync nothing about the file may be trusted. Its batch is
- *     APPEND_UNKNOWN, and all else LOG_UNAVAILABLE, reads too (a read could deny what a reopened
- *     log has), until the log is opened again.
+ *     APPEND_UNKNOWN, and all else LOG_STOPPED, reads too (a read could deny what a reopened
+ *     log has), until the log is opened again. Its callers halt: no retry of theirs can help.
  *  G4 A journal that has been idle for a second gets a marker, so that damage to its last batch
  *     is told from a torn write.
  */
@@ -200,7 +200,7 @@ class GroupCommitLog implements FileLog {
     const refused = this.#queue;
     this.#queue = [];
     this.#queueBytes = 0;
-    for (const { reject } of refused) reject(this.#unavailable(why, error));
+    for (const { reject } of refused) reject(this.#refusal(this.#stopped));
   }
 
   #armMarker(delayMs: number): void {
@@ -229,7 +229,13 @@ class GroupCommitLog implements FileLog {
   }
 
   #assertServing(): void {
-    if (this.#stopped !== undefined) throw this.#unavailable(this.#stopped.why, this.#stopped.cause);
+    if (this.#stopped !== undefined) throw this.#refusal(this.#stopped);
+  }
+
+  /** A log that is closed may be opened again by its owner; one that failed waits for a person. */
+  #refusal({ why, cause }: Stopped): AdtallyError {
+    if (cause === undefined) return this.#unavailable(why, cause);
+    return new AdtallyError("LOG_STOPPED", `click log ${this.#deps.dir}: ${why}`, { cause });
   }
 
   #unavailable(why: string, cause: unknown): AdtallyError {

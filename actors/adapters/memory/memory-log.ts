@@ -9,9 +9,10 @@ import type { ClickLog, LogBounds } from "../../ports/click-log.ts";
 /**
  * answer-lost   applied, then rejected with APPEND_UNKNOWN;
  * unavailable   not applied, rejected with LOG_UNAVAILABLE;
+ * stopped       not applied, and everything is LOG_STOPPED from here on;
  * applied-twice applied at two offsets, as by a client's own retry; the second is the answer.
  */
-export type AppendFault = "answer-lost" | "unavailable" | "applied-twice";
+export type AppendFault = "answer-lost" | "unavailable" | "stopped" | "applied-twice";
 
 export interface MemoryLog extends ClickLog {
   /** Orders a fault for the partition's next append; orders queue up. */
@@ -29,6 +30,12 @@ interface Partition {
 
 export function createMemoryLog(name = "memory log"): MemoryLog {
   const partitions = new Map<number, Partition>();
+
+  let stopped = false;
+
+  function assertServing(): void {
+    if (stopped) throw new AdtallyError("LOG_STOPPED", `${name}: stopped, as ordered`);
+  }
 
   function partitionOf(id: number): Partition {
     invariant(Number.isInteger(id) && id >= 0, `${name}: no partition ${id}`);
@@ -56,6 +63,8 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
     async append(id, block) {
       const partition = partitionOf(id);
       const fault = partition.faults.shift();
+      stopped ||= fault === "stopped";
+      assertServing();
       if (fault === "unavailable") {
         throw new AdtallyError("LOG_UNAVAILABLE", `${name} partition ${id}: unavailable, as ordered`);
       }
@@ -67,6 +76,7 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
     },
 
     async read(id, fromOffset, maxBytes) {
+      assertServing();
       const partition = partitionOf(id);
       const { earliest, next } = boundsOf(partition);
       if (!(fromOffset >= earliest && fromOffset <= next)) {
@@ -92,6 +102,7 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
     },
 
     async bounds(id) {
+      assertServing();
       return boundsOf(partitionOf(id));
     },
 
