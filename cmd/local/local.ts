@@ -9,7 +9,7 @@ import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
-import { startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
+import { readRawProgress, startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
@@ -24,7 +24,6 @@ import { assertLimits, type Limits } from "../../actors/core/limits.ts";
 import { createDeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { createAuthenticator } from "../../actors/keys/authenticate.ts";
 import { createPlacementService } from "../../actors/placement/service.ts";
-import { shardsInUse } from "../../actors/routing/table.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
 import type { Clock, RandomBytes } from "../../actors/runtime/clock.ts";
 import type { Logger } from "../../actors/runtime/log.ts";
@@ -41,6 +40,7 @@ import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
 import { observeShards } from "./shard-metrics.ts";
+import { holdsClicks, shardsEver, shardsToServe } from "./shards.ts";
 
 /** One process owns all shards, always: its assignment never changes. */
 const EPOCH = 1;
@@ -103,14 +103,16 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       () => undefined,
     );
 
-    const [log, keyStore, tokenKeys, adminKey, kept] = await Promise.all([
-      openFileLog({ dir: join(dataDir, "log"), limits, clock, logger }),
-      openRocksKeyStore(join(dataDir, "keys")),
-      loadTokenKeys(dataDir, random),
-      config.adminKey === undefined ? loadAdminKey(dataDir, random) : undefined,
-      loadRouting(dataDir, config.shards, clock.now(), limits),
-    ]);
+    const log = await openFileLog({ dir: join(dataDir, "log"), limits, clock, logger });
     closing(() => log.close());
+    const clicks = log.topic("clicks");
+    const isFresh = !(await holdsClicks(clicks, limits));
+    const [keyStore, tokenKeys, adminKey, kept] = await Promise.all([
+      openRocksKeyStore(join(dataDir, "keys")),
+      loadTokenKeys(dataDir, random, isFresh),
+      config.adminKey === undefined ? loadAdminKey(dataDir, random) : undefined,
+      loadRouting(dataDir, config.shards, clock.now(), limits, isFresh),
+    ]);
     closing(() => keyStore.close());
     // This process is the table's only publisher: what it holds is never stale.
     let routing = kept;
@@ -126,9 +128,10 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     await migrate(clickhouse, DEFAULT_RETENTION);
 
     progress("recovering the shards");
-    const shards = shardsInUse(routing, clock.now(), limits);
+    const sink = createClickHouseCountSink(clickhouse);
+    const rawProgress = await readRawProgress(clickhouse);
+    const shards = await shardsToServe({ routing, nowMs: clock.now(), limits, clicks, sink, rawProgress });
     const reports = createReports({ clickhouse, limits, shards: () => shards });
-    const clicks = log.topic("clicks");
     const deadLetterLog = log.topic("clicks-dead-letter");
     const host = await ShardHost.start({
       shards,
@@ -137,7 +140,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       clicks,
       deadLetters: deadLetterLog,
       stores: rocksShardStores(join(dataDir, "state")),
-      sink: createClickHouseCountSink(clickhouse),
+      sink,
       clock,
       random,
       logger,
@@ -191,7 +194,14 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       return catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
     };
     registerReportRoutes(app, { reports, authorise, clock, limits, ownerOf });
-    const deadLetters = createDeadLetters({ log: deadLetterLog, shardPort, shards, limits, clock });
+    // Those of a shard that is served no more are too old to replay, but not to be seen.
+    const deadLetters = createDeadLetters({
+      log: deadLetterLog,
+      shardPort,
+      shards: shardsEver(routing),
+      limits,
+      clock,
+    });
     app.register(deadLetterRoutes({ deadLetters, requireScope }));
     if (config.demo) {
       await seedDemo(catalogue, publicUrl);

@@ -64,7 +64,8 @@ interface Gathered {
   readonly hasMore: boolean;
 }
 
-async function readProgress(clickhouse: ClickHouse): Promise<Map<number, number>> {
+/** The offset that the next insert begins with, of each shard that the table has seen. */
+export async function readRawProgress(clickhouse: ClickHouse): Promise<Map<number, number>> {
   const rows = await clickhouse.rows<{ shard: number; next: string }>(
     `SELECT shard, max(next_offset) AS next FROM ${DATABASE}.raw_ingest_progress GROUP BY shard`,
   );
@@ -90,7 +91,7 @@ export async function startRawIngester(options: RawIngesterOptions): Promise<Raw
   let stopped = false;
   let underWay: Promise<boolean> | undefined;
 
-  const known = await readProgress(clickhouse);
+  const known = await readRawProgress(clickhouse);
   for (const shard of shards) progress.set(shard, known.get(shard) ?? (await log.bounds(shard)).earliest);
 
   function quarantine(shard: number, offset: number, why: string): void {

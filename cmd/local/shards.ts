@@ -1,0 +1,62 @@
+/**
+ * Which shards this process serves, and whether the log still has what ClickHouse was told of it.
+ *
+ *  H1 A shard is served while a click that counts can reach it, and beyond that until ClickHouse
+ *     has all of its partition: a kill may have come between a click's answer and its counts.
+ *  H2 ClickHouse never has more of a partition than the log does: what the log lost was counted
+ *     and acknowledged, and new counts under its offsets would be taken for old ones.
+ */
+import { AdtallyError } from "../../actors/core/errors.ts";
+import type { Limits } from "../../actors/core/limits.ts";
+import type { ClickLog } from "../../actors/ports/click-log.ts";
+import type { CountSink } from "../../actors/ports/count-sink.ts";
+import { shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
+
+export interface ShardsDeps {
+  readonly routing: RoutingTable;
+  readonly nowMs: number;
+  readonly limits: Limits;
+  readonly clicks: ClickLog;
+  readonly sink: CountSink;
+  /** The offset that the raw table's next insert begins with, by shard. */
+  readonly rawProgress: ReadonlyMap<number, number>;
+}
+
+/** Every shard that any generation has had: ascending. */
+export function shardsEver({ newestFirst }: RoutingTable): readonly number[] {
+  const count = Math.max(0, ...newestFirst.map(({ shardCount }) => shardCount));
+  return Array.from({ length: count }, (_, shard) => shard);
+}
+
+/** @throws LOG_BEHIND_STATE (H2) */
+export async function shardsToServe(deps: ShardsDeps): Promise<readonly number[]> {
+  const { routing, nowMs, limits, clicks, sink, rawProgress } = deps;
+  const inUse = new Set(shardsInUse(routing, nowMs, limits));
+  const counted = new Map((await sink.readCheckpoints()).map(({ shard, offset }) => [shard, offset + 1]));
+  const serve: number[] = [];
+  for (const shard of shardsEver(routing)) {
+    const { earliest, next } = await clicks.bounds(shard);
+    const countedTo = counted.get(shard) ?? earliest;
+    const rawTo = rawProgress.get(shard) ?? earliest;
+    const known = Math.max(countedTo, rawTo);
+    if (known > next) {
+      const found = `the click log of shard ${shard} ends at ${next}, and ClickHouse has its clicks up to ${known}`;
+      throw new AdtallyError(
+        "LOG_BEHIND_STATE",
+        `${found}: the log lost its end or was replaced. Restore the folder "log"; or, to go on with what it has, ` +
+          `remove the folders "state" and "clickhouse", which are made again from it`,
+      );
+    }
+    if (inUse.has(shard) || Math.min(countedTo, rawTo) < next) serve.push(shard);
+  }
+  return serve;
+}
+
+/** Whether any click was ever written down: by then the small files of the folder were there. */
+export async function holdsClicks(
+  clicks: ClickLog,
+  { maxShards }: Pick<Limits, "maxShards">,
+): Promise<boolean> {
+  for (let shard = 0; shard < maxShards; shard++) if ((await clicks.bounds(shard)).next > 0) return true;
+  return false;
+}
