@@ -120,7 +120,10 @@ try {
   await submit(WARM_UP_CLICKS);
   const before = readMemory();
   const startedAt = performance.now();
-  await submit(clicks - WARM_UP_CLICKS);
+  const half = Math.floor((clicks - WARM_UP_CLICKS) / 2);
+  await submit(half);
+  const between = readMemory();
+  await submit(clicks - WARM_UP_CLICKS - half);
   const seconds = (performance.now() - startedAt) / 1_000;
   const actors = [...host.actors.values()];
   for (const actor of actors) actor.save();
@@ -152,6 +155,7 @@ try {
       "RSS before, MiB": Math.round(before.rss / 2 ** 20),
       "RSS after, MiB": Math.round(after.rss / 2 ** 20),
       "RAM, bytes an id: RSS difference": each(after.rss - before.rss, added),
+      "RAM, bytes an id: of it, the second half of the ids": each(after.rss - between.rss, added - half),
       "RAM, bytes an id: Bloom filters": each(
         sum((s) => s.bloomBytes),
         ids,
