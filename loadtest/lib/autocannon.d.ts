@@ -13,7 +13,6 @@ declare module "autocannon" {
     readonly average: number;
   }
   export interface Result {
-    readonly duration: number;
     readonly errors: number;
     readonly timeouts: number;
     readonly non2xx: number;
