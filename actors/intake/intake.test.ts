@@ -123,6 +123,12 @@ describe("N2 its generation", () => {
     expect(generationOf({ token: tokenAt(CHANGE - 10_000, 1001n, 2) })).toBe(2);
     expect(outcomeOf({ token: tokenAt(NOW, 1001n, 3) })).toBe("REFUSED GENERATION_UNKNOWN");
   });
+  it("was a retired one's for an expired click, whose shards are let go: the click was refused for ever", () => {
+    const forgotten = NOW - LIFE - limits.dedupRetentionMs - SKEW;
+    expect(generationOf({ token: tokenAt(forgotten - 1, 1001n, 1) })).toBe(2);
+    expect(generationOf({ clickId: uuidAt(forgotten - 1), adId: 1001n })).toBe(2);
+    expect(generationOf({ token: tokenAt(forgotten, 1001n, 1) })).toBe(1);
+  });
   it("is the one in force at a click id's own time", () => {
     expect(generationOf({ clickId: uuidAt(CHANGE - 1), adId: 1001n })).toBe(1);
     expect(generationOf({ clickId: uuidAt(CHANGE), adId: 1001n })).toBe(2);

@@ -8,6 +8,8 @@
  *  N2 A click is routed by the generation of its impression alone: the one its token pins, or
  *     the one in force at its click id's timestamp. Without that generation it is refused.
  *  N3 An expired impression still gets a row, preset EXPIRED, so that the shard dead-letters it.
+ *     One that no replay could count any more goes by the newest generation: the shards of its
+ *     own may have been let go (shardsInUse), and it has no copy to meet.
  *  N4 Whether a click is late, repeated or bad traffic is not judged here.
  *  N5 An ad that is not in memory is no verdict: the click is AD_MISSING, and is taken again
  *     once the catalogue has been asked.
@@ -156,6 +158,11 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
     return click.clickIdLength > 0 ? readClickId(click, trusted) : refused(Reason.CLICK_ID_MISSING);
   }
 
+  /** Whether nothing remembers the impression: the same line as shardsInUse draws. */
+  function isForgotten(impressionMs: number, receivedAtMs: number): boolean {
+    return impressionMs < receivedAtMs - limits.tokenLifeMs - limits.dedupRetentionMs - limits.clockSkewMs;
+  }
+
   /** Fills click time, preset verdict and generation. */
   function judgeTimes(click: RawClick, receivedAtMs: number): Outcome {
     const impressionMs = uuidV7Ms(fields.impressionId, fields.impressionIdAt);
@@ -172,6 +179,8 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
     }
     if (generation === undefined) return refused(Reason.GENERATION_UNKNOWN);
     const expired = age === "expired";
+    if (expired && isForgotten(impressionMs, receivedAtMs))
+      generation = routing().newestFirst[0] ?? generation;
     fields.clickTimeMs = clickTimeMs;
     fields.receivedTimeMs = receivedAtMs;
     fields.verdict = expired ? Verdict.EXPIRED : Verdict.UNDECIDED;
