@@ -57,6 +57,7 @@ export async function openRocksCatalogue(options: RocksCatalogueOptions): Promis
     memtableMemoryBudget: 64 * 1024 * 1024,
     compaction: "level",
     blockSize: 4_096,
+    irreplaceable: true,
   });
   return createRocksCatalogue(rocks, options.cacheAds);
 }

@@ -11,7 +11,11 @@ export interface RocksKeyStore extends KeyStore {
 }
 
 export async function openRocksKeyStore(dir: string): Promise<RocksKeyStore> {
-  const rocks = await openRocks(dir, { cacheSize: 1024 * 1024, memtableMemoryBudget: 4 * 1024 * 1024 });
+  const rocks = await openRocks(dir, {
+    cacheSize: 1024 * 1024,
+    memtableMemoryBudget: 4 * 1024 * 1024,
+    irreplaceable: true,
+  });
   const list = () => [...rocks.scan({})].map(([digest, value]) => decode(dir, digest, value));
   return {
     find: (digest) => {

@@ -7,6 +7,8 @@
  *  R2 A directory that another process (or another Rocks of this one) has open is
  *     DATA_DIR_IN_USE, naming the directory.
  *  R3 Damage that RocksDB finds is STORE_CORRUPT, at open or at read; it is never read over.
+ *  R4 A directory opened as `irreplaceable` that lost a synced write is STORE_CORRUPT at open,
+ *     also where RocksDB takes the loss for the end of its log (written.ts).
  *
  * Reads and writes are synchronous but for `getManyAsync`: a warm read takes about 2 µs, less
  * than a promise, and a write that is not synced never leaves memory and the page cache.
@@ -14,10 +16,16 @@
 import { mkdir } from "node:fs/promises";
 import { RocksLevel, type ChainedBatch, type ColumnOptions, type RangeOptions } from "@nxtedition/rocksdb";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
+import { openWritten, writtenPath, type Written } from "./written.ts";
 
 export interface RocksOptions extends ColumnOptions {
   readonly parallelism?: number;
   readonly walCompression?: boolean;
+}
+
+export interface OpenRocksOptions extends RocksOptions {
+  /** Nothing can make its content again (R4). */
+  readonly irreplaceable?: boolean;
 }
 
 export interface Range {
@@ -66,18 +74,28 @@ const SCAN_CHUNK_ROWS = 1_000;
 const BUFFERS = { valueEncoding: "buffer" } as const;
 const NO_VALUE = Buffer.alloc(0);
 
-export async function openRocks(dir: string, options: RocksOptions = {}): Promise<Rocks> {
+export async function openRocks(dir: string, options: OpenRocksOptions = {}): Promise<Rocks> {
+  const { irreplaceable = false, ...rocksOptions } = options;
   await mkdir(dir, { recursive: true });
   const db = new RocksLevel(dir, { keyEncoding: "buffer", valueEncoding: "buffer" });
   try {
-    await db.open({ ...options, createIfMissing: true });
+    await db.open({ ...rocksOptions, createIfMissing: true });
   } catch (error) {
     throw openError(dir, error);
   }
-  return wrap(db, dir);
+  if (!irreplaceable) return wrap(db, dir);
+  const written = openWritten(dir);
+  if (written.before > db.sequence) {
+    const lost = `${dir} has lost writes that it had acknowledged: it ends at ${db.sequence}, and was at ${written.before}`;
+    const instead = `Restore it from a copy; or, to go on without them, remove ${writtenPath(dir)}`;
+    written.close();
+    await db.close();
+    throw new AdtallyError("STORE_CORRUPT", `${lost}. ${instead}`);
+  }
+  return wrap(db, dir, written);
 }
 
-function wrap(db: RocksLevel, dir: string): Rocks {
+function wrap(db: RocksLevel, dir: string, written?: Written): Rocks {
   let closed = false;
   // A native batch keeps its memory until V8 happens to collect its handle, which V8 sees no
   // reason to do: without reuse, 20,000 batches of 128 KiB held 2.5 GB.
@@ -133,6 +151,7 @@ function wrap(db: RocksLevel, dir: string): Rocks {
           assertNotOver();
           try {
             guarded(() => batch._writeSync(writeOptions));
+            if (writeOptions.sync) written?.note(db.sequence);
           } finally {
             putAway();
           }
@@ -154,6 +173,7 @@ function wrap(db: RocksLevel, dir: string): Rocks {
       }),
     property: (name) => guarded(() => db.getProperty(name)),
     close: () => {
+      if (!closed) written?.close();
       closed = true;
       return db.close();
     },

@@ -60,6 +60,8 @@ declare module "@nxtedition/rocksdb" {
     constructor(location: string, options: { keyEncoding: "buffer"; valueEncoding: "buffer" });
     open(options: OpenOptions): Promise<void>;
     close(): Promise<void>;
+    /** Number of the newest write. */
+    readonly sequence: number;
     _chainedBatch(): ChainedBatch;
     _getManySync(keys: readonly Buffer[], options: ReadOptions): (Buffer | undefined)[];
     _getManyAsync(keys: readonly Buffer[], options: ReadOptions): Promise<(Buffer | undefined)[]>;
