@@ -103,19 +103,25 @@ export async function killAgainAndAgain(
   }
 
   let programKills = 0;
-  for (const { what, share } of moments) {
-    if (share === AFTER_ALL) await options.allSent;
-    while (released() < Math.min(clicks, Math.floor(clicks * share))) await sleep(5);
-    await sleep(random.next() * 50);
-    if (what === "engine") await killEngine(released());
-    else if (what === "stop") await stopProgram(released());
-    else if (programKills < options.kills) {
-      programKills += 1;
-      // A kill in mid-start is one kill more: it takes the place of a later one.
-      const again = programKills < options.kills && programKills % KILLED_AGAIN === 2;
-      if (again) programKills += 1;
-      await killProgram(released(), again);
+  try {
+    for (const { what, share } of moments) {
+      if (share === AFTER_ALL) await options.allSent;
+      while (released() < Math.min(clicks, Math.floor(clicks * share))) await sleep(5);
+      await sleep(random.next() * 50);
+      if (what === "engine") await killEngine(released());
+      else if (what === "stop") await stopProgram(released());
+      else if (programKills < options.kills) {
+        programKills += 1;
+        // A kill in mid-start is one kill more: it takes the place of a later one.
+        const again = programKills < options.kills && programKills % KILLED_AGAIN === 2;
+        if (again) programKills += 1;
+        await killProgram(released(), again);
+      }
     }
+  } catch (error) {
+    // The caller knows only the program that it started.
+    await program.kill();
+    throw error;
   }
   return { program, kills };
 }
