@@ -58,6 +58,8 @@ export class ShardActor {
   #resolveReady!: () => void;
   #rejectReady!: (error: AdtallyError) => void;
   #cutScheduled = false;
+  /** No block is cut, so that the dead letters under way end and a save that is due can be made. */
+  #holding = false;
   /** Takes no new clicks. */
   #stopped = false;
   /** The store is closed: late answers of the log find nobody. */
@@ -93,7 +95,7 @@ export class ShardActor {
     this.#deps = deps;
     this.#state = state;
     this.#store = store;
-    this.#deadLetters = new DeadLetterWriter(deps);
+    this.#deadLetters = new DeadLetterWriter(deps, () => this.#lettersWritten());
     this.#savedAtMs = deps.clock.monotonic();
     this.#ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -133,7 +135,20 @@ export class ShardActor {
     const now = this.#deps.clock.monotonic();
     // Duplicates alone are worth a save as well: retention must never overtake the replay's start.
     const changed = this.#state.nextOffset > this.#savedOffset;
-    if (changed && isSaveDue(this.#state, now - this.#savedAtMs)) this.save();
+    const due = changed && isSaveDue(this.#state, now - this.#savedAtMs);
+    // Where letters never cease there is always one under way. Those that cannot be written hold
+    // up the clicks no longer than until the next tick.
+    const hold = due && this.#deadLetters.pending > 0 && !this.#holding;
+    if (due && !hold) this.save();
+    this.#holding = hold;
+    if (!hold && this.#state.mailboxClicks > 0) this.#scheduleCut();
+  }
+
+  #lettersWritten(): void {
+    if (!this.#holding || this.#closed) return;
+    this.#holding = false;
+    this.save();
+    if (this.#state.mailboxClicks > 0) this.#scheduleCut();
   }
 
   /** Counts that ClickHouse lacks; undefined when there is nothing to say. */
@@ -185,6 +200,9 @@ export class ShardActor {
   /** Refuses new clicks and waits until those taken are in the log, or the deadline passes. */
   async drain(deadlineMs: number): Promise<void> {
     this.#stopped = true;
+    // No tick comes any more.
+    this.#holding = false;
+    if (this.#state.mailboxClicks > 0) this.#scheduleCut();
     const { clock } = this.#deps;
     const giveUpAt = clock.monotonic() + deadlineMs;
     // Letters that cannot be written now are written by the replay after the next start.
@@ -294,7 +312,7 @@ export class ShardActor {
   }
 
   #scheduleCut(): void {
-    if (this.#cutScheduled) return;
+    if (this.#cutScheduled || this.#holding) return;
     this.#cutScheduled = true;
     this.#deps.defer(() => {
       this.#cutScheduled = false;

@@ -26,6 +26,7 @@ export interface DeadLetterWriterDeps {
 
 export class DeadLetterWriter {
   readonly #deps: DeadLetterWriterDeps;
+  readonly #onAllWritten: () => void;
   /** Last offset of the click log whose letters are written or under way. */
   #writtenOffset = -1;
   #underWay: Promise<void> = Promise.resolve();
@@ -33,8 +34,10 @@ export class DeadLetterWriter {
   #sequence = 0;
   #stopped = false;
 
-  constructor(deps: DeadLetterWriterDeps) {
+  /** `onAllWritten` is told each time that no letter is pending any more. */
+  constructor(deps: DeadLetterWriterDeps, onAllWritten: () => void) {
     this.#deps = deps;
+    this.#onAllWritten = onAllWritten;
   }
 
   /** Letters that are not yet in their topic. */
@@ -70,6 +73,7 @@ export class DeadLetterWriter {
       .then(() => this.#append(block))
       .finally(() => {
         this.#pending -= 1;
+        if (this.#pending === 0 && !this.#stopped) this.#onAllWritten();
       });
   }
 

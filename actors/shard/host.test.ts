@@ -107,6 +107,36 @@ describe("deciding", () => {
   });
 });
 
+describe("saving", () => {
+  test("dead letters that never ceased kept the state from being saved", async () => {
+    const clock = virtualClock(START_MS);
+    const slow = (log: MemoryLog): MemoryLog => ({
+      ...log,
+      append: async (partition, block) => {
+        await new Promise<void>((resolve) => void clock.after(10, resolve));
+        return log.append(partition, block);
+      },
+    });
+    const { host, state, settled } = await shardIn({
+      clock,
+      clicks: slow(createMemoryLog()),
+      deadLetters: slow(createMemoryLog()),
+      limits: { stateSaveIntervalMs: 100 },
+    });
+    const answers: Promise<unknown>[] = [];
+    const send = clock.every(3, () => {
+      const batch = [click(), click({ clickMs: START_MS - 600_000 })];
+      answers.push(host.submit({ shard: SHARD, rows: rowsOf(batch, SHARD), count: 2 }));
+    });
+    await clock.advance(10_000);
+    send.cancel();
+    await settled(Promise.all(answers), 200);
+    expect(answers.length).toBeGreaterThan(3_000);
+    expect(state.dedup.unsavedIds).toBeLessThan(1_000);
+    expect(state.stats.late).toBe(answers.length);
+  });
+});
+
 describe("the log's answers", () => {
   test("a log that stopped for good left its shard ready, and each click waiting for its deadline", async () => {
     const { clicks, clock, host, submit } = await shardIn();
