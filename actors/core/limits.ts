@@ -95,6 +95,8 @@ export interface Limits {
   readonly importProgressIntervalMs: number;
   readonly maxShards: number;
   readonly drainDeadlineMs: number;
+  /** How long a program that stops waits for ClickHouse to take what is left: the next start sends it. */
+  readonly sinkDrainDeadlineMs: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -154,6 +156,7 @@ export const DEFAULT_LIMITS: Limits = {
   importProgressIntervalMs: SECOND_MS,
   maxShards: 4_096,
   drainDeadlineMs: 20 * SECOND_MS,
+  sinkDrainDeadlineMs: 5 * SECOND_MS,
 };
 
 /** Each relation with the promise that breaks without it. Exported so that a test can list them. */

@@ -7,6 +7,7 @@ import { messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Checkpoint, CountSink } from "../ports/count-sink.ts";
 import { sleep, type Clock, type Timer } from "../runtime/clock.ts";
+import { withDeadline } from "../runtime/deadline.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { ShardActor } from "./actor.ts";
 import type { CountFlush } from "./flush.ts";
@@ -61,7 +62,7 @@ export class CountFlusher {
     const giveUpAt = clock.monotonic() + deadlineMs;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.flush();
+        return await withDeadline(clock, giveUpAt - clock.monotonic(), "the count sink", this.flush());
       } catch (error) {
         const waitMs = this.#backoffMs(attempt);
         if (clock.monotonic() + waitMs > giveUpAt) {

@@ -149,6 +149,17 @@ describe("the log's answers", () => {
     await draining;
   });
 
+  test("a sink that hangs held up the end of its program for minutes", async () => {
+    const memory = createMemoryCountSink();
+    const sink = { ...memory, writeCounts: () => new Promise<void>(() => undefined) };
+    const { clock, host, limits, submit } = await shardIn({ sink });
+    await submit([click()]);
+    let drained = false;
+    void host.drain().then(() => (drained = true));
+    await clock.advance(limits.sinkDrainDeadlineMs + 100);
+    expect(drained).toBe(true);
+  });
+
   test("a drain waited for ever for dead letters that could not be written", async () => {
     const deadLetters = createMemoryLog();
     const { clock, host, limits, submit } = await shardIn({ deadLetters });

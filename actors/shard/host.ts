@@ -87,12 +87,12 @@ export class ShardHost implements ShardPort {
 
   /** Refuses new clicks, settles those taken, flushes, saves, closes. */
   async drain(): Promise<void> {
-    const { drainDeadlineMs } = this.#deps.limits;
+    const { drainDeadlineMs, sinkDrainDeadlineMs } = this.#deps.limits;
     this.#closing = true;
     this.#ticker?.cancel();
     const actors = [...this.#actors.values()];
     await Promise.all(actors.map((actor) => actor.drain(drainDeadlineMs)));
-    await this.#flusher.stop(drainDeadlineMs);
+    await this.#flusher.stop(sinkDrainDeadlineMs);
     await Promise.all(actors.map((actor) => actor.close()));
     this.#actors.clear();
   }

@@ -46,6 +46,7 @@ import { holdsClicks, shardsEver, shardsToServe } from "./shards.ts";
 const EPOCH = 1;
 const ROUTING_REFRESH_MS = 1_000;
 const RETENTION_CHECK_MS = 60_000;
+const STOP_DEADLINE_MS = 1_000;
 
 export interface LocalDeps {
   readonly config: LocalConfig;
@@ -235,10 +236,11 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
         await gateway.drain();
         refresh.cancel();
         retention.cancel();
-        await withDeadline(clock, limits.drainDeadlineMs, "the raw table", ingester.drain()).catch(
-          (error: unknown) => logger.warn({ error: messageOf(error) }, "raw rows left for the next start"),
-        );
-        await ingester.stop();
+        const leave = (error: unknown) =>
+          logger.warn({ error: messageOf(error) }, "raw rows left for the next start");
+        await withDeadline(clock, limits.sinkDrainDeadlineMs, "the raw table", ingester.drain()).catch(leave);
+        // An insert that hangs ends with the engine.
+        await withDeadline(clock, STOP_DEADLINE_MS, "the last insert", ingester.stop()).catch(leave);
         await closeAll();
       },
     };
