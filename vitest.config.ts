@@ -27,7 +27,7 @@ export default defineConfig({
           ...common,
           name: "unit",
           include: ["**/*.test.ts"],
-          exclude: ["**/node_modules/**", "**/*.integration.test.ts"],
+          exclude: ["**/node_modules/**", "**/*.integration.test.ts", "**/*.servers.test.ts"],
           testTimeout: 20_000,
         },
       },

@@ -6,6 +6,7 @@
  * Imports point downward:
  *
  *   cmd, loadtest, scripts        programs, and what drives them from outside
+ *   testing                       servers and faults for tests; knows nothing of the rest
  *   actors/adapters, actors/sim   the only actors that know a driver
  *   actors/{shard,intake,…}       parts: decisions joined to ports; no I/O of their own
  *   actors/ports                  interfaces
@@ -31,7 +32,7 @@ const PURE = ["core", "token", "routing", "dedup", "window", "fraud", "block"].m
 const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters"].map(
   (name) => `actors/${name}`,
 );
-const TOP = ["cmd", "loadtest", "scripts"];
+const TOP = ["cmd", "loadtest", "scripts", "testing"];
 
 /** Areas that each area may import, besides itself. Tests are free, but for what is said of cmd. */
 const MAY_IMPORT = new Map<string, readonly string[]>([
@@ -44,8 +45,12 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ["actors/sim", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters"]],
   ["operator", ["actors/core", "actors/routing"]],
   ["cmd", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters"]],
-  ["loadtest", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters", "actors/sim", "cmd"]],
-  ["scripts", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters"]],
+  ["testing", []],
+  [
+    "loadtest",
+    [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters", "actors/sim", "cmd", "testing"],
+  ],
+  ["scripts", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters", "testing"]],
 ]);
 
 const DRIVERS_ALLOWED = ["actors/adapters", "operator", ...TOP];

@@ -33,6 +33,7 @@ const CODES = {
   ROUTING_TABLE_STALE: "retry",
   SCHEMA_TOO_NEW: "refuse",
   SHARD_HALTED: "retry",
+  SHARED_STATE_UNAVAILABLE: "retry",
   STATE_IMPOSSIBLE: "halt",
   STORE_CORRUPT: "retry",
   UNAUTHENTICATED: "refuse",
@@ -44,6 +45,8 @@ export interface ErrorExtra {
   readonly cause?: unknown;
   /** When trying again makes sense, in milliseconds from now. */
   readonly retryAfterMs?: number;
+  /** The one record of a log that the error is about: all behind it can be read. */
+  readonly offset?: number;
 }
 
 export class AdtallyError extends Error {
@@ -51,12 +54,14 @@ export class AdtallyError extends Error {
   readonly code: ErrorCode;
   readonly after: After;
   readonly retryAfterMs: number | undefined;
+  readonly offset: number | undefined;
 
   constructor(code: ErrorCode, message: string, extra: ErrorExtra = {}) {
     super(message, extra.cause === undefined ? undefined : { cause: extra.cause });
     this.code = code;
     this.after = CODES[code];
     this.retryAfterMs = extra.retryAfterMs;
+    this.offset = extra.offset;
   }
 }
 

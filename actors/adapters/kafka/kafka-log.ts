@@ -1,0 +1,87 @@
+/**
+ * The click log on Kafka or Redpanda: one topic a ClickTopic, one partition a shard, one record a
+ * block. Which shard a process owns, and how far it has read, is adtally's own affair: no consumer
+ * groups, no committed offsets.
+ *
+ * appender.ts appends (Q1 to Q5), reader.ts reads (F1 to F5), brokers.ts knows where (N1 to N6),
+ * repairs.ts mends kafkajs (K1 to K3), ensure-topics.ts makes and checks the topics.
+ *
+ * A record that is no intact block is LOG_CORRUPT with `offset` in the error. The record itself
+ * stays where it is, for as long as the topic keeps it; the reader that has made a note of it goes
+ * on at the offset behind it.
+ */
+import { zstdCompress, zstdDecompress } from "node:zlib";
+import { promisify } from "node:util";
+import { CompressionCodecs, CompressionTypes } from "kafkajs";
+import type { Limits } from "../../core/limits.ts";
+import type { ClickLog, ClickTopic } from "../../ports/click-log.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { Logger } from "../../runtime/log.ts";
+import { Appender } from "./appender.ts";
+import { Brokers } from "./brokers.ts";
+import { assertKafkaConfig, type Compression, type KafkaConfig } from "./config.ts";
+import { readBounds, readRecords } from "./reader.ts";
+import { CLICK_TOPICS, topicName } from "./topics.ts";
+
+export interface KafkaLogDeps {
+  readonly config: KafkaConfig;
+  readonly limits: Pick<
+    Limits,
+    "appendDeadlineMs" | "logQueueMaxBytes" | "overloadRetryAfterMs" | "reconnectMinMs"
+  >;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface KafkaLog {
+  topic(name: ClickTopic): ClickLog;
+  /** Whether a broker answers, for a readiness probe. @throws LOG_UNAVAILABLE */
+  check(): Promise<void>;
+  /** Refuses what was not sent; what is under way may or may not arrive. */
+  close(): Promise<void>;
+}
+
+const CODECS: Readonly<Record<Compression, number>> = {
+  none: CompressionTypes.None,
+  gzip: CompressionTypes.GZIP,
+  zstd: CompressionTypes.ZSTD,
+};
+
+// kafkajs leaves zstd to its users; Node has it.
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: ({ buffer }: { readonly buffer: Buffer }) => compress(buffer),
+  decompress: (buffer: Buffer) => decompress(buffer),
+});
+
+/**
+ * Resolves without having spoken to a broker: a program starts, and is not ready, while none
+ * answers. @throws CONFIG_INVALID
+ */
+export function openKafkaLog(deps: KafkaLogDeps): KafkaLog {
+  const { config, limits, clock, logger } = deps;
+  assertKafkaConfig(config);
+  const names = CLICK_TOPICS.map((topic) => topicName(config.topicPrefix, topic));
+  const brokers = new Brokers({ config, topics: names, limits, clock, logger });
+  const appender = new Appender({ brokers, limits, clock, codec: CODECS[config.compression ?? "none"] });
+  const reader = { brokers, limits };
+  return {
+    topic(name) {
+      const topic = topicName(config.topicPrefix, name);
+      return {
+        append: (partition, block) => appender.append(topic, partition, block),
+        read: (partition, from, maxBytes) => readRecords(reader, { topic, partition }, from, maxBytes),
+        bounds: (partition) => readBounds(reader, { topic, partition }),
+      };
+    },
+    async check() {
+      brokers.markStale();
+      await brokers.freshen();
+    },
+    async close() {
+      appender.close();
+      await brokers.close();
+    },
+  };
+}

@@ -1,0 +1,15 @@
+/**
+ * node testing/servers/install.ts: the servers that tests, load tests and the cluster on one
+ * machine need, into .cache/servers. Each says what it lacks; any of them fails the whole.
+ */
+import { installKafka } from "./kafka-install.ts";
+import { installRedis } from "./redis.ts";
+
+const results = await Promise.allSettled([installKafka(), installRedis()]);
+for (const result of results) {
+  if (result.status === "rejected") {
+    const why = result.reason instanceof Error ? result.reason.message : String(result.reason);
+    process.stderr.write(`adtally: ${why}\n`);
+    process.exitCode = 1;
+  }
+}
