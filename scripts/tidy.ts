@@ -26,10 +26,10 @@ export interface SourceFile {
 }
 
 const MAX_LINES = 400;
-const PURE = ["core", "token", "routing", "dedup", "window", "fraud", "block"].map(
+const PURE = ["core", "token", "routing", "assignment", "dedup", "window", "fraud", "block"].map(
   (name) => `actors/${name}`,
 );
-const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters"].map(
+const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters", "spill"].map(
   (name) => `actors/${name}`,
 );
 const TOP = ["cmd", "loadtest", "scripts", "testing"];

@@ -1,0 +1,124 @@
+/**
+ * Which actor host owns which shard. Published whole, with a version that only rises (by a file,
+ * a Redis key, later the operator); gateways route by it, hosts acquire and release by it.
+ *
+ * A shard's epoch rises with each change of its owner. Counting never depends on it: it tells
+ * people and gateways which of two claims is newer (design section 3, idea 1).
+ *
+ *  V1 A table of a lower version than one already seen is never taken up.
+ *  V2 A shard's epoch never falls, and rises where its owner changes.
+ */
+import { AdtallyError, messageOf } from "../core/errors.ts";
+
+export interface ShardOwner {
+  readonly host: string;
+  readonly epoch: number;
+}
+
+export interface Assignment {
+  readonly version: number;
+  /** Where each host's ShardService is reached: "10.0.0.7:7070". */
+  readonly hosts: ReadonlyMap<string, string>;
+  readonly shards: ReadonlyMap<number, ShardOwner>;
+}
+
+export const NO_ASSIGNMENT: Assignment = { version: 0, hosts: new Map(), shards: new Map() };
+
+export interface Moves {
+  readonly acquire: readonly { readonly shard: number; readonly epoch: number }[];
+  readonly release: readonly number[];
+}
+
+/** What a host that runs the shards `owned` (with their epochs) has to do to be as assigned. */
+export function movesFor(host: string, owned: ReadonlyMap<number, number>, assignment: Assignment): Moves {
+  const acquire: { shard: number; epoch: number }[] = [];
+  for (const [shard, owner] of assignment.shards) {
+    if (owner.host === host && !owned.has(shard)) acquire.push({ shard, epoch: owner.epoch });
+  }
+  const release = [...owned.keys()].filter((shard) => assignment.shards.get(shard)?.host !== host);
+  return { acquire, release };
+}
+
+/**
+ * The next assignment: shards of hosts that are gone, and new shards, go to the hosts that have
+ * the fewest; the others stay where they are, but for what evens the load out (at most one
+ * shard of difference). Deterministic: equal input, equal result.
+ */
+export function assign(
+  current: Assignment,
+  hosts: ReadonlyMap<string, string>,
+  shards: readonly number[],
+): Assignment {
+  if (hosts.size === 0) throw new AdtallyError("INPUT_INVALID", "no actor host to assign shards to");
+  const load = new Map([...hosts.keys()].sort().map((host): [string, number[]] => [host, []]));
+  const homeless: number[] = [];
+  for (const shard of [...shards].sort((a, b) => a - b)) {
+    const kept = load.get(current.shards.get(shard)?.host ?? "");
+    if (kept === undefined) homeless.push(shard);
+    else kept.push(shard);
+  }
+  const byLoad = () => [...load.entries()].sort(([, a], [, b]) => a.length - b.length);
+  for (const shard of homeless) byLoad()[0]![1].push(shard);
+  for (;;) {
+    const sorted = byLoad();
+    const [least, most] = [sorted[0]![1], sorted.at(-1)![1]];
+    if (most.length - least.length <= 1) break;
+    least.push(most.pop()!);
+  }
+  const next = new Map<number, ShardOwner>();
+  for (const [host, own] of load) {
+    for (const shard of own) {
+      const before = current.shards.get(shard);
+      const epoch = before === undefined ? 1 : before.host === host ? before.epoch : before.epoch + 1;
+      next.set(shard, { host, epoch });
+    }
+  }
+  return { version: current.version + 1, hosts, shards: new Map([...next].sort(([a], [b]) => a - b)) };
+}
+
+/** {"version":3,"hosts":{"actor-0":"127.0.0.1:7070"},"shards":{"0":{"host":"actor-0","epoch":1}}} */
+export function encodeAssignment({ version, hosts, shards }: Assignment): string {
+  return JSON.stringify({ version, hosts: Object.fromEntries(hosts), shards: Object.fromEntries(shards) });
+}
+
+/** @throws INPUT_INVALID, naming what is wrong and where */
+export function decodeAssignment(text: string): Assignment {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalid(`it is not JSON: ${messageOf(error)}`);
+  }
+  const { version, hosts, shards } = objectAt(value, "the whole");
+  if (!isCount(version))
+    throw invalid(`version must be a whole number from 0, and is ${JSON.stringify(version)}`);
+  const addresses = new Map<string, string>();
+  for (const [host, address] of Object.entries(objectAt(hosts, "hosts"))) {
+    if (typeof address !== "string" || !/^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/.test(address)) {
+      throw invalid(`hosts.${host} must be an address such as 10.0.0.7:7070`);
+    }
+    addresses.set(host, address);
+  }
+  const owners = new Map<number, ShardOwner>();
+  for (const [shard, owner] of Object.entries(objectAt(shards, "shards"))) {
+    const { host, epoch } = objectAt(owner, `shards.${shard}`);
+    if (!/^(0|[1-9]\d{0,4})$/.test(shard)) throw invalid(`shards.${shard}: a shard is a number`);
+    if (typeof host !== "string" || !addresses.has(host))
+      throw invalid(`shards.${shard}.host is not one of hosts`);
+    if (!isCount(epoch)) throw invalid(`shards.${shard}.epoch must be a whole number from 0`);
+    owners.set(Number(shard), { host, epoch });
+  }
+  return { version, hosts: addresses, shards: owners };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function objectAt(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw invalid(`${where} must be an object`);
+}
+
+function invalid(what: string): AdtallyError {
+  return new AdtallyError("INPUT_INVALID", `assignment: ${what}`);
+}
