@@ -49,6 +49,7 @@ const host = await ShardHost.start({
     writeCounts: () => Promise.resolve(),
     writeCheckpoints: () => Promise.resolve(),
     readCheckpoints: () => Promise.resolve([]),
+    readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
   },
   clock: systemClock,
   random: systemRandom,

@@ -17,13 +17,13 @@ const SINK = {
   writeCounts: () => Promise.resolve(),
   writeCheckpoints: () => Promise.resolve(),
   readCheckpoints: () => Promise.resolve([]),
+  readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
 };
 
 async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(), log = createMemoryLog()) {
   const clock = virtualClock(START_MS);
   const starting = ShardHost.start({
-    shards: [2],
-    epoch: 1,
+    shards: [{ shard: 2, epoch: 1 }],
     limits,
     clicks,
     deadLetters: log,

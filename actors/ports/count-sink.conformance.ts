@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { encodeCountRows } from "./count-rows.ts";
+import { decodeCountRows, encodeCountRows } from "./count-rows.ts";
 import { COUNT_ROW_BYTES, type CountRow, type CountSink } from "./count-sink.ts";
 
 export interface OpenCountSink {
@@ -144,6 +144,25 @@ export function countSinkConformance(name: string, open: () => Promise<OpenCount
       await opened.sink.writeCheckpoints([at(120_000)]);
       await opened.sink.writeCheckpoints([at(60_000)]);
       expect(await opened.sink.readCheckpoints()).toEqual([at(120_000)]);
+    });
+
+    test("S4 the newest version of each window of that shard comes back, from that minute on", async () => {
+      const own = [
+        exampleCount({ version: 12, clicks: 4_294_967_295 }),
+        exampleCount({ minute: 29_000_001, version: 9_007_199_254_740_991 }),
+        exampleCount({ adId: 18_446_744_073_709_551_615n, advertiserId: 18_446_744_073_709_551_615n }),
+      ];
+      await write(...own);
+      await write(
+        exampleCount({ version: 11 }),
+        exampleCount({ minute: 28_999_999 }),
+        exampleCount({ shard: 2, clicks: 8 }),
+      );
+      const read = await opened.sink.readWindows(1, 29_000_000);
+      expect(read.bytes.length).toBe(read.rowCount * COUNT_ROW_BYTES);
+      expect(sorted(decodeCountRows(read))).toEqual(sorted(own));
+      expect((await opened.sink.readWindows(1, 29_000_002)).rowCount).toBe(0);
+      expect((await opened.sink.readWindows(3, 0)).rowCount).toBe(0);
     });
   });
 }

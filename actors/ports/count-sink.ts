@@ -6,6 +6,7 @@
  *     (ad, minute, shard) is what a query sees.
  *  S2 A resolved call is visible to queries.
  *  S3 A checkpoint is written only after the counts it covers.
+ *  S4 Windows are read back byte for byte as their newest version was written.
  */
 export interface CountRow {
   readonly advertiserId: bigint;
@@ -57,4 +58,9 @@ export interface CountSink {
   writeCheckpoints(checkpoints: readonly Checkpoint[]): Promise<void>;
   /** Newest checkpoint of each shard. @throws COUNT_SINK_UNAVAILABLE */
   readCheckpoints(): Promise<readonly Checkpoint[]>;
+  /**
+   * The newest version of each window of that shard from `fromMinute` (minutes since 1970) on, in
+   * any order: what a shard whose store is lost begins with. @throws COUNT_SINK_UNAVAILABLE
+   */
+  readWindows(shard: number, fromMinute: number): Promise<EncodedCounts>;
 }

@@ -24,6 +24,8 @@ export interface ClickHouse {
   command(sql: string, parameters?: Parameters): Promise<void>;
   /** Rows as objects; 64-bit integers come as decimal strings. */
   rows<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
+  /** A query's whole result in the format that `sql` ends with. */
+  bytes(sql: string, parameters?: Parameters): Promise<Buffer>;
   /** `sql` ends with FORMAT and the format's name; the bytes go as they are. */
   insertBytes(sql: string, bytes: readonly Uint8Array[], options?: InsertOptions): Promise<void>;
   ping(): Promise<boolean>;
@@ -106,6 +108,22 @@ export function connectClickHouse(address: ClickHouseAddress): ClickHouse {
           ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
         });
         return await result.json<Row>();
+      } catch (error) {
+        throw asSinkError(error, "a query");
+      }
+    },
+    async bytes(sql, parameters) {
+      try {
+        const { stream } = await client.exec({
+          query: sql,
+          ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
+          // The server answers when it has all of it: a query that fails half way is an error, not
+          // a short result with the error's text behind it.
+          clickhouse_settings: { wait_end_of_query: 1 },
+        });
+        const chunks: Buffer[] = [];
+        for await (const chunk of stream) chunks.push(chunk as Buffer);
+        return Buffer.concat(chunks);
       } catch (error) {
         throw asSinkError(error, "a query");
       }

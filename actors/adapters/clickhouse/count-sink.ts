@@ -4,9 +4,14 @@ import { COUNT_COLUMNS, COUNT_ROW_BYTES, type CountSink } from "../../ports/coun
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
 
-const INSERT_COUNTS = `INSERT INTO ${DATABASE}.click_counts (${COUNT_COLUMNS.map(([name]) => name).join(", ")}) FORMAT RowBinary`;
+const countColumns = COUNT_COLUMNS.map(([name]) => name).join(", ");
+const INSERT_COUNTS = `INSERT INTO ${DATABASE}.click_counts (${countColumns}) FORMAT RowBinary`;
+const READ_WINDOWS =
+  `SELECT ${countColumns} FROM ${DATABASE}.click_counts FINAL ` +
+  `WHERE shard = {shard:UInt16} AND minute >= toDateTime({from:UInt32}, 'UTC') FORMAT RowBinary`;
 const INSERT_CHECKPOINTS = `INSERT INTO ${DATABASE}.shard_checkpoints (shard, epoch, offset, watermark) FORMAT RowBinary`;
 const CHECKPOINT_BYTES = 26;
+const MINUTE_S = 60;
 
 interface CheckpointRow {
   readonly shard: number;
@@ -49,6 +54,16 @@ export function createClickHouseCountSink(clickhouse: ClickHouse): CountSink {
         offset: Number(row.offset),
         watermarkMs: Number(row.watermark_ms),
       }));
+    },
+    async readWindows(shard, fromMinute) {
+      const bytes = await clickhouse.bytes(READ_WINDOWS, { shard, from: fromMinute * MINUTE_S });
+      const rowCount = bytes.length / COUNT_ROW_BYTES;
+      if (!Number.isInteger(rowCount))
+        throw new AdtallyError(
+          "COUNT_SINK_UNAVAILABLE",
+          `the windows of shard ${shard} came as ${bytes.length} bytes, not as whole rows of ${COUNT_ROW_BYTES}`,
+        );
+      return { rowCount, bytes };
     },
   };
 }

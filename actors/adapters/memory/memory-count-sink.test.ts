@@ -8,6 +8,7 @@ countSinkConformance("the memory count sink", () => {
       writeCounts: (counts) => current.writeCounts(counts),
       writeCheckpoints: (checkpoints) => current.writeCheckpoints(checkpoints),
       readCheckpoints: () => current.readCheckpoints(),
+      readWindows: (shard, fromMinute) => current.readWindows(shard, fromMinute),
     },
     counts: () => Promise.resolve(current.counts()),
     clear: () => {

@@ -1,6 +1,6 @@
 /** A CountSink in memory with the real one's rule, newest version wins: for tests and the simulator. */
 import { AdtallyError } from "../../core/errors.ts";
-import { decodeCountRows } from "../../ports/count-rows.ts";
+import { decodeCountRows, encodeCountRows } from "../../ports/count-rows.ts";
 import { COUNT_ROW_BYTES, type Checkpoint, type CountRow, type CountSink } from "../../ports/count-sink.ts";
 
 /**
@@ -60,6 +60,10 @@ export function createMemoryCountSink(): MemoryCountSink {
       });
     },
     readCheckpoints: () => Promise.resolve([...checkpoints.values()].toSorted((a, b) => a.shard - b.shard)),
+    readWindows: (shard, fromMinute) =>
+      Promise.resolve(
+        encodeCountRows([...rows.values()].filter((row) => row.shard === shard && row.minute >= fromMinute)),
+      ),
     counts: () => [...rows.values()],
     failNext: (fault) => void faults.push(fault),
   };
