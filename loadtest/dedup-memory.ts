@@ -69,8 +69,7 @@ const log = await openFileLog({
   logger: silentLogger,
 });
 const host = await ShardHost.start({
-  shards: Array.from({ length: shards }, (_, shard) => shard),
-  epoch: 1,
+  shards: Array.from({ length: shards }, (_, shard) => ({ shard, epoch: 1 })),
   limits: DEFAULT_LIMITS,
   clicks: log.topic("clicks"),
   deadLetters: log.topic("clicks-dead-letter"),

@@ -32,7 +32,8 @@ export class CountFlusher {
   #timer: Timer | undefined;
   #underWay: Promise<void> | undefined;
   #failures = 0;
-  #metSink = false;
+  /** Shards whose last flush was held against the sink's own record of it. */
+  readonly #met = new WeakSet<ShardActor>();
   #stopped = false;
 
   constructor(deps: FlusherDeps, actors: () => Iterable<ShardActor>) {
@@ -107,18 +108,22 @@ export class CountFlusher {
   }
 
   async #flushAll(): Promise<void> {
-    if (!this.#metSink) await this.#meetSink();
+    await this.#meetSink();
     while (!(await this.#flushOnce())) {
       // More windows than one insert carries: go on at once.
     }
   }
 
-  /** A sink that was emptied or restored from an old copy is behind what the shards remember. */
+  /** A sink that was emptied or restored from an old copy is behind what a shard remembers. */
   async #meetSink(): Promise<void> {
+    const strangers = [...this.#actors()].filter((actor) => !this.#met.has(actor));
+    if (strangers.length === 0) return;
     const checkpoints = await this.#deps.sink.readCheckpoints();
     const offsets = new Map(checkpoints.map(({ shard, offset }) => [shard, offset]));
-    for (const actor of this.#actors()) actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
-    this.#metSink = true;
+    for (const actor of strangers) {
+      actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
+      this.#met.add(actor);
+    }
   }
 
   /** True when nothing is left. */

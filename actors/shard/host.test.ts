@@ -35,8 +35,7 @@ async function shardIn(world: World = {}) {
   } = world;
   const limits = { ...DEFAULT_LIMITS, ...world.limits };
   const starting = ShardHost.start({
-    shards: [SHARD],
-    epoch: 1,
+    shards: [{ shard: SHARD, epoch: 1 }],
     limits,
     clicks,
     deadLetters,
@@ -352,4 +351,46 @@ test("counts leave with the log offset as their version, and an older flush neve
   expect(sink.counts()).toEqual([
     expect.objectContaining({ clicks: 2, version: 1, shard: SHARD, adId: 1001n }),
   ]);
+});
+
+describe("ownership", () => {
+  test("a shard that moves takes its counts along, and a repeat is a duplicate at its new owner", async () => {
+    const [clicks, sink, clock] = [createMemoryLog(), createMemoryCountSink(), virtualClock(START_MS)];
+    const one = await shardIn({ clicks, sink, clock });
+    const two = await shardIn({ clicks, sink, clock });
+    await two.settled(two.host.release(SHARD));
+    const seen = click();
+    await one.verdicts([seen, click()]);
+    await one.settled(one.host.release(SHARD), 1_000);
+    expect(one.host.owned().size).toBe(0);
+    await expect(one.submit([seen])).rejects.toMatchObject({ code: "NOT_OWNER" });
+    expect(sink.counts().map((row) => row.clicks)).toEqual([2]);
+    await two.settled(two.host.acquire(SHARD, 2), 1_000);
+    expect([...two.host.owned()]).toEqual([[SHARD, 2]]);
+    expect(await two.verdicts([seen, click()])).toEqual([Verdict.DUPLICATE, Verdict.ACCEPTED]);
+    await two.settled(two.host.flushCounts());
+    expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 3, duplicates: 1 })]);
+  });
+
+  test("acquire twice, release twice, and both at once in either order settle as the last one asked", async () => {
+    const { host, settled } = await shardIn();
+    await settled(Promise.all([host.acquire(7, 1), host.acquire(7, 1)]), 1_000);
+    expect([...host.owned().keys()]).toEqual([SHARD, 7]);
+    await settled(Promise.all([host.release(7), host.release(7), host.acquire(7, 2)]), 1_000);
+    expect(host.owned().get(7)).toBe(2);
+    await settled(Promise.all([host.acquire(7, 3), host.release(7)]), 1_000);
+    expect(host.owned().has(7)).toBe(false);
+  });
+
+  test("a zombie's late block costs its successor nothing, and the zombie learns the truth", async () => {
+    const [clicks, sink, clock] = [createMemoryLog(), createMemoryCountSink(), virtualClock(START_MS)];
+    const zombie = await shardIn({ clicks, sink, clock });
+    await zombie.verdicts([click()]);
+    const successor = await shardIn({ clicks, sink, clock });
+    const shared = click();
+    expect(await successor.verdicts([shared])).toEqual([Verdict.ACCEPTED]);
+    expect(await zombie.verdicts([shared])).toEqual([Verdict.DUPLICATE]);
+    await clock.advance(20_000);
+    expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 2, duplicates: 1 })]);
+  });
 });

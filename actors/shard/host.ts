@@ -9,6 +9,7 @@ import type { ClickLog } from "../ports/click-log.ts";
 import type { CountSink } from "../ports/count-sink.ts";
 import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-port.ts";
 import type { ShardStores } from "../ports/shard-store.ts";
+import { withDeadline } from "../runtime/deadline.ts";
 import { sleep, type Clock, type RandomBytes, type Timer } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { ShardActor, type ActorDeps } from "./actor.ts";
@@ -17,9 +18,15 @@ import { CountFlusher } from "./count-flusher.ts";
 const TICK_MS = 1_000;
 const RESTART_AFTER_MS = 1_000;
 
-export interface HostDeps {
-  readonly shards: readonly number[];
+export interface HostShard {
+  readonly shard: number;
+  /** Fencing epoch of the assignment that gives the shard to this host. */
   readonly epoch: number;
+}
+
+export interface HostDeps {
+  /** Shards owned from the start; others by `acquire`. */
+  readonly shards: readonly HostShard[];
   readonly limits: Limits;
   readonly clicks: ClickLog;
   readonly deadLetters: ClickLog;
@@ -34,6 +41,10 @@ export interface HostDeps {
 export class ShardHost implements ShardPort {
   readonly #deps: HostDeps;
   readonly #actors = new Map<number, ShardActor>();
+  /** Epochs of the shards that are owned, whether they serve or are down. */
+  readonly #epochs = new Map<number, number>();
+  /** The acquisition or release of a shard that is under way: the next one waits for it. */
+  readonly #moves = new Map<number, Promise<void>>();
   /** Shards that are down, with the reason. */
   readonly #down = new Map<number, AdtallyError>();
   readonly #flusher: CountFlusher;
@@ -43,7 +54,7 @@ export class ShardHost implements ShardPort {
   static async start(deps: HostDeps): Promise<ShardHost> {
     const host = new ShardHost(deps);
     try {
-      await Promise.all(deps.shards.map((shard) => host.#startShard(shard)));
+      await Promise.all(deps.shards.map((owned) => host.#startShard(owned)));
     } catch (error) {
       await host.abandon();
       throw error;
@@ -62,6 +73,40 @@ export class ShardHost implements ShardPort {
 
   get actors(): ReadonlyMap<number, ShardActor> {
     return this.#actors;
+  }
+
+  /** The shards of this host with their epochs, those that are down included. */
+  owned(): ReadonlyMap<number, number> {
+    return this.#epochs;
+  }
+
+  /**
+   * Takes a shard on: resolves once it serves. An owner that does not know yet that it lost the
+   * shard costs time, not correctness.
+   * @throws what the shard's recovery throws; the shard is not owned then
+   */
+  acquire(shard: number, epoch: number): Promise<void> {
+    return this.#move(shard, async () => {
+      if (this.#closing) throw new AdtallyError("NOT_OWNER", "this host is shutting down");
+      if (!this.#epochs.has(shard)) await this.#startShard({ shard, epoch });
+    });
+  }
+
+  /** Lets a shard go: settles what it took, flushes its counts, saves its state, closes it. */
+  release(shard: number): Promise<void> {
+    return this.#move(shard, async () => {
+      const actor = this.#actors.get(shard);
+      const { drainDeadlineMs, sinkDrainDeadlineMs } = this.#deps.limits;
+      if (actor !== undefined) {
+        await actor.drain(drainDeadlineMs);
+        await this.#flushBefore(sinkDrainDeadlineMs, shard);
+        // Callers hear NOT_OWNER from the actor until it is closed, and from the host afterwards.
+        await actor.close();
+      }
+      this.#actors.delete(shard);
+      this.#down.delete(shard);
+      this.#epochs.delete(shard);
+    });
   }
 
   /** What is not serving, by name; empty when all is well. */
@@ -85,6 +130,28 @@ export class ShardHost implements ShardPort {
     return this.#flusher.flush();
   }
 
+  /** What cannot be flushed in time is flushed by the next owner, from the log. */
+  async #flushBefore(deadlineMs: number, shard: number): Promise<void> {
+    const { clock, logger } = this.#deps;
+    await withDeadline(clock, deadlineMs, "the count sink", this.flushCounts()).catch((error: unknown) => {
+      logger.warn(
+        { shard, error: messageOf(error) },
+        "counts of a released shard are left to its next owner",
+      );
+    });
+  }
+
+  #move(shard: number, run: () => Promise<void>): Promise<void> {
+    const before = this.#moves.get(shard) ?? Promise.resolve();
+    const move = before.catch(() => undefined).then(run);
+    this.#moves.set(shard, move);
+    const settled = () => {
+      if (this.#moves.get(shard) === move) this.#moves.delete(shard);
+    };
+    move.then(settled, settled);
+    return move;
+  }
+
   /** Refuses new clicks, settles those taken, flushes, saves, closes. */
   async drain(): Promise<void> {
     const { drainDeadlineMs, sinkDrainDeadlineMs } = this.#deps.limits;
@@ -106,8 +173,8 @@ export class ShardHost implements ShardPort {
     this.#actors.clear();
   }
 
-  async #startShard(shard: number): Promise<void> {
-    const { clicks, clock, deadLetters, defer, epoch, limits, logger, random, stores } = this.#deps;
+  async #startShard({ shard, epoch }: HostShard): Promise<void> {
+    const { clicks, clock, deadLetters, defer, limits, logger, random, stores } = this.#deps;
     // 48 random bits, never 0: two incarnations of one shard share a writer id once in 10^14.
     const identity = { shard, epoch, writer: Math.max(1, random(6).readUIntBE(0, 6)) };
     const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
@@ -123,6 +190,7 @@ export class ShardHost implements ShardPort {
       onHalt,
     };
     this.#actors.set(shard, await ShardActor.start(deps));
+    this.#epochs.set(shard, epoch);
     this.#down.delete(shard);
   }
 
@@ -138,7 +206,8 @@ export class ShardHost implements ShardPort {
       if (!isAdtallyError(error, "STORE_CORRUPT")) return;
       await stores.destroy(shard);
       await sleep(clock, RESTART_AFTER_MS);
-      if (!this.#closing) await this.#startShard(shard);
+      const epoch = this.#epochs.get(shard);
+      if (!this.#closing && epoch !== undefined) await this.#startShard({ shard, epoch });
     };
     restart().catch((failure: unknown) => {
       logger.error({ shard, error: messageOf(failure) }, "shard could not be restarted");

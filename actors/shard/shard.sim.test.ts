@@ -58,8 +58,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
     to: CountSink = sink,
   ) => {
     const starting = ShardHost.start({
-      shards: [SHARD],
-      epoch: 1,
+      shards: [{ shard: SHARD, epoch: 1 }],
       limits,
       clicks: log,
       deadLetters,

@@ -135,8 +135,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
     const host = await ShardHost.start({
-      shards,
-      epoch: EPOCH,
+      shards: shards.map((shard) => ({ shard, epoch: EPOCH })),
       limits,
       clicks,
       deadLetters: deadLetterLog,
