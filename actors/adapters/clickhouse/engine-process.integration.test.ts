@@ -44,6 +44,17 @@ test("P2 a killed engine comes back at the same address, with what it had acknow
   expect(engine.pid()).toBeUndefined();
 });
 
+test("P4 the engine shared its starter's process group, which SYSTEM KILL ends", async () => {
+  const engine = await open();
+  // Only the leader's id names a group.
+  expect(() => process.kill(-engine.pid()!, 0)).not.toThrow();
+  const clickhouse = connectClickHouse({ url: engine.url });
+  await expect(clickhouse.command("SYSTEM KILL")).rejects.toThrow("ACCESS_DENIED");
+  expect(await clickhouse.ping()).toBe(true);
+  await clickhouse.close();
+  await engine.close();
+});
+
 test("P3 close lets a running query end", async () => {
   const engine = await open();
   const clickhouse = connectClickHouse({ url: engine.url });

@@ -6,6 +6,7 @@
  *  P2 A child that dies is started again on the same port and folder, after a back-off that
  *     doubles to its bound and falls back to its start once a child has lived long enough.
  *  P3 `close` lets the child drain; one that does not end in time is killed.
+ *  P4 The child leads a process group of its own: what it signals to its group reaches no one else.
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -54,6 +55,7 @@ function forkEngine(options: EngineProcessOptions, port: number): ChildProcess {
   const child = fork(MAIN, ["--port", String(port), "--data-dir", options.dataDir], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     execArgv: [],
+    detached: true,
     env: { ...process.env, UV_THREADPOOL_SIZE: String(defaultEngineLimits.maxRunning + 4) },
   });
   // Read whatever happens: a full pipe would stop the engine.

@@ -65,6 +65,12 @@ describe("other statements", () => {
     expect(() => parseStatement("SELECT 1 INTO /* */ OUTFILE 'x'")).toThrow(/INTO_OUTFILE_NOT_ALLOWED/);
     expect(() => parseStatement("INSERT INTO t FROM INFILE 'x' FORMAT CSV")).toThrow(/NOT_IMPLEMENTED/);
   });
+  test("SYSTEM KILL ended the program, its starter and the shell with the engine", () => {
+    expect(() => parseStatement("system /* */ kill")).toThrow(/ACCESS_DENIED/);
+    expect(() => parseStatement("SYSTEM SHUTDOWN;")).toThrow(/ACCESS_DENIED/);
+    expect(parseStatement("SYSTEM FLUSH LOGS").verb).toBe("SYSTEM");
+    expect(parseStatement("SELECT 1 AS system, 2 AS kill").verb).toBe("SELECT");
+  });
   test("an INSERT behind WITH is seen", () => {
     expect(parseStatement("WITH 1 AS x INSERT INTO t SELECT x")).toMatchObject({
       verb: "WITH",

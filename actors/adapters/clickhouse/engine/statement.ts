@@ -6,6 +6,8 @@
  *  T2 One request holds one statement, as over ClickHouse's own HTTP.
  *  T3 INTO OUTFILE and FROM INFILE are refused: in a server they are the client's business,
  *     and the embedded engine would touch the server's files.
+ *  T4 SYSTEM SHUTDOWN and SYSTEM KILL are refused: the engine signals its whole process group,
+ *     and with it whoever started it.
  */
 import { EngineError } from "./errors.ts";
 
@@ -122,6 +124,8 @@ export function parseStatement(text: string): Statement {
       throw new EngineError(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed");
     if (word === "INFILE" && lastWord === "FROM")
       throw new EngineError(48, "NOT_IMPLEMENTED", "FROM INFILE is the client's business: send the data");
+    if (verb === "SYSTEM" && lastWord === "SYSTEM" && (word === "SHUTDOWN" || word === "KILL"))
+      throw new EngineError(497, "ACCESS_DENIED", `SYSTEM ${word} is not allowed: stop the program itself`);
     if (token.text === ":" && last?.kind === "word" && recent.at(-2)?.text === "{") parameters.add(last.text);
     if (token.text === ";" && token.depth === 0) ended = true;
 
