@@ -70,7 +70,7 @@ export async function ensureTopics(deps: EnsureTopicsDeps): Promise<EnsuredTopic
     return await ensure(admin, deps);
   } catch (error) {
     if (error instanceof AdtallyError) throw error;
-    const why = `the topics could not be looked at or made (${messageOf(error)})`;
+    const why = `the topics could not be looked at or made (${detailOf(error)})`;
     throw new AdtallyError("LOG_UNAVAILABLE", `kafka at ${config.brokers.join(", ")}: ${why}`, {
       cause: error,
     });
