@@ -31,6 +31,7 @@ describe("assertLimits", () => {
     ["routingLeadMs", DEFAULT_LIMITS.clockSkewMs, /routingLeadMs/],
     ["countFlushIntervalMs", 501, /countFlushIntervalMs/],
     ["submitDeadlineMs", DEFAULT_LIMITS.appendDeadlineMs, /submitDeadlineMs/],
+    ["shardKeepaliveTimeMs", DEFAULT_LIMITS.submitDeadlineMs, /shardKeepaliveTimeMs/],
     ["mailboxMaxClicks", DEFAULT_LIMITS.batchMaxClicks - 1, /mailboxMaxClicks/],
     ["logQueueMaxBytes", DEFAULT_LIMITS.blockMaxBytes, /logQueueMaxBytes/],
     ["blockMaxBytes", 1_048_576, /blockMaxBytes/],

@@ -47,6 +47,10 @@ export interface Limits {
   readonly mailboxMaxClicks: number;
   readonly submitDeadlineMs: number;
   readonly appendDeadlineMs: number;
+  /** An HTTP click whose shard has not answered by then goes to the spill. */
+  readonly spillAfterMs: number;
+  /** The spill topic has so long to take a click before the gateway's own disk does. */
+  readonly spillDeadlineMs: number;
   /** A quiet shard looks this often whether another owner wrote to its partition. */
   readonly followIntervalMs: number;
   readonly overloadRetryAfterMs: number;
@@ -77,9 +81,23 @@ export interface Limits {
   readonly httpKeepAliveMs: number;
   /** How long a gateway waits for the catalogue before it answers that it is unavailable. */
   readonly catalogueDeadlineMs: number;
+  /** A replica of a keyed log looks this often for what others wrote. */
+  readonly replicaFollowIntervalMs: number;
+  /** Changed ads leave for ClickHouse this often, at most so many at once. */
+  readonly adsProjectIntervalMs: number;
+  readonly adsProjectBatchAds: number;
   /** First and longest wait before a broken stream to an actor host is opened again. */
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
+  /** How long a stream to an actor host may take to open. */
+  readonly shardConnectDeadlineMs: number;
+  /** How soon a connection to an actor host that went silent is found out: a ping, and the wait for its answer. */
+  readonly shardKeepaliveTimeMs: number;
+  readonly shardKeepaliveTimeoutMs: number;
+  /** How long a shard's former owner may still answer what it has, before the new one is asked too. */
+  readonly shardMoveGraceMs: number;
+  /** A gateway asks for a fresh assignment this often at the most. */
+  readonly assignmentRefreshMinMs: number;
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
@@ -122,6 +140,8 @@ export const DEFAULT_LIMITS: Limits = {
   mailboxMaxClicks: 65_536,
   submitDeadlineMs: 10 * SECOND_MS,
   appendDeadlineMs: 5 * SECOND_MS,
+  spillAfterMs: 250,
+  spillDeadlineMs: 500,
   followIntervalMs: 5 * SECOND_MS,
   overloadRetryAfterMs: 200,
   batchMaxClicks: 5_000,
@@ -143,8 +163,16 @@ export const DEFAULT_LIMITS: Limits = {
   httpHeaderMaxBytes: 16 * 1024,
   httpKeepAliveMs: 75 * SECOND_MS,
   catalogueDeadlineMs: 2 * SECOND_MS,
+  replicaFollowIntervalMs: 200,
+  adsProjectIntervalMs: SECOND_MS,
+  adsProjectBatchAds: 10_000,
   reconnectMinMs: 100,
-  reconnectMaxMs: 5 * SECOND_MS,
+  reconnectMaxMs: SECOND_MS,
+  shardConnectDeadlineMs: 2 * SECOND_MS,
+  shardKeepaliveTimeMs: 2 * SECOND_MS,
+  shardKeepaliveTimeoutMs: 3 * SECOND_MS,
+  shardMoveGraceMs: 250,
+  assignmentRefreshMinMs: 200,
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,
@@ -184,6 +212,10 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
   [
     "submitDeadlineMs > appendDeadlineMs (else a caller gives up while its click may still be counted)",
     (l) => l.submitDeadlineMs > l.appendDeadlineMs,
+  ],
+  [
+    "submitDeadlineMs > shardKeepaliveTimeMs + shardKeepaliveTimeoutMs (else no time is left to submit again once a silent connection is found out)",
+    (l) => l.submitDeadlineMs > l.shardKeepaliveTimeMs + l.shardKeepaliveTimeoutMs,
   ],
   [
     "mailboxMaxClicks ≥ batchMaxClicks (else the largest batch never fits)",

@@ -20,14 +20,16 @@ export interface GrpcService {
   /** Handlers that take and give messages as bytes, with codecs of their own. */
   readonly raw?: boolean;
   readonly handlers: UntypedServiceImplementation;
-  /** Ends streams that would else stay open for ever. */
-  readonly drain?: () => void;
+  /** Ends streams that would else stay open for ever; may first let finish what is under way. */
+  readonly drain?: () => void | Promise<void>;
 }
 
 export interface GrpcServerDeps {
   readonly services: readonly GrpcService[];
   readonly limits: Limits;
   readonly clock: Clock;
+  /** Of TLS (adapters/tls/grpc.ts); without: plain text. */
+  readonly credentials?: ServerCredentials;
 }
 
 export interface GrpcServer {
@@ -36,7 +38,8 @@ export interface GrpcServer {
   drain(): Promise<void>;
 }
 
-export function createGrpcServer({ services, limits, clock }: GrpcServerDeps): GrpcServer {
+export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
+  const { services, limits, clock, credentials = ServerCredentials.createInsecure() } = deps;
   const protos = loadProtos();
   const server = new Server({
     "grpc.max_receive_message_length": limits.grpcMessageMaxBytes,
@@ -61,7 +64,7 @@ export function createGrpcServer({ services, limits, clock }: GrpcServerDeps): G
     listen(host, port) {
       return new Promise((resolve, reject) => {
         const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-        server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+        server.bindAsync(address, credentials, (error, bound) => {
           if (error !== null) {
             const detail = `gRPC cannot listen on ${address}: ${messageOf(error)}; choose another with --grpc-port`;
             reject(new AdtallyError("PORT_IN_USE", detail, { cause: error }));
@@ -74,16 +77,17 @@ export function createGrpcServer({ services, limits, clock }: GrpcServerDeps): G
     },
     async drain() {
       setHealth("NOT_SERVING");
-      for (const service of services) service.drain?.();
       await new Promise<void>((resolve) => {
         const timer = clock.after(limits.drainDeadlineMs, () => {
           server.forceShutdown();
           resolve();
         });
-        server.tryShutdown(() => {
-          timer.cancel();
-          resolve();
-        });
+        void Promise.all(services.map((service) => service.drain?.())).then(() =>
+          server.tryShutdown(() => {
+            timer.cancel();
+            resolve();
+          }),
+        );
       });
     },
   };

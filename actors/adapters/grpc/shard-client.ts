@@ -1,20 +1,23 @@
 /**
  * ShardPort over gRPC: the gateway's end of one bidirectional stream to one actor host.
  *
- *        ┌──────────── submit ───────────┐
- *        ▼                               │
- *   no stream ──► streaming ──► broken (in flight: ABORTED) ──► no stream, after a back-off
+ *   opening ──host's metadata──► open ──► broken (in flight: ABORTED) ──back-off──► opening
+ *      └───────────── no metadata within `shardConnectDeadlineMs` ──► broken
  *
  *  Q1 Each submission has a deadline; an answer that comes after it is dropped.
  *  Q2 When the stream breaks, all that is in flight fails with ABORTED at once, so that the
  *     caller can send it again. During the back-off submissions fail with ABORTED too.
  *  Q3 At most `mailboxMaxClicks` clicks are in flight to one host; past it: OVERLOADED.
+ *  Q4 The stream is opened at once and again after each break, traffic or not: `isReachable` is
+ *     what the host last said itself, and keepalive finds a connection that went silent.
+ *  Q5 Every opening has a connection of its own: none waits for the back-off, or the half-open
+ *     socket, of the one before, and each shows the certificate that is current then.
  */
 import { Client, credentials } from "@grpc/grpc-js";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { rawServiceOf } from "./protos.ts";
 import { decodeShardResult, encodeSubmission } from "./shard-codec.ts";
-import type { ClientDuplexStream } from "@grpc/grpc-js";
+import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import type { PackageDefinition } from "@grpc/proto-loader";
 import type { ErrorCode } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
@@ -31,9 +34,17 @@ export interface ShardClientDeps {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly logger: Logger;
+  /** Of TLS (adapters/tls/grpc.ts); without: plain text. */
+  readonly credentials?: ChannelCredentials;
 }
 
 export interface ShardClient extends ShardPort {
+  /** `withinMs`: the caller's own deadline, where it is nearer than `submitDeadlineMs`. */
+  submit(submission: Submission, withinMs?: number): Promise<SubmissionResult>;
+  readonly isReachable: boolean;
+  readonly clicksInFlight: number;
+  /** Takes no more, and closes once all that is in flight has been answered or is too late. */
+  closeWhenIdle(): void;
   close(): void;
 }
 
@@ -44,7 +55,11 @@ interface InFlight {
   reject(error: Error): void;
 }
 
-type Stream = ClientDuplexStream<Buffer, Buffer>;
+interface Link {
+  readonly client: Client;
+  readonly stream: ClientDuplexStream<Buffer, Buffer>;
+  readonly opening: Timer;
+}
 
 /** Codes of ShardRefusal, as ShardPort names them; any other leaves the outcome open. */
 const REFUSALS = new Set<string>([
@@ -58,20 +73,16 @@ const REFUSALS = new Set<string>([
 export function createShardClient(deps: ShardClientDeps): ShardClient {
   const { address, limits, clock, random, logger } = deps;
   const method = rawServiceOf(deps.protos, "ShardService")["Submit"]!;
-  const client = new Client(address, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": limits.grpcMessageMaxBytes,
-    "grpc.keepalive_time_ms": limits.grpcKeepaliveTimeMs,
-    "grpc.keepalive_timeout_ms": limits.grpcKeepaliveTimeoutMs,
-    "grpc.initial_reconnect_backoff_ms": limits.reconnectMinMs,
-    "grpc.max_reconnect_backoff_ms": limits.reconnectMaxMs,
-  });
+  const channelCredentials = deps.credentials ?? credentials.createInsecure();
   const inFlight = new Map<number, InFlight>();
-  let stream: Stream | undefined;
+  let link: Link | undefined;
+  let isReachable = false;
   let clicksInFlight = 0;
   let lastRequestId = 0;
   let failures = 0;
+  let openAgain: Timer | undefined;
   let openAgainAtMs = -Infinity;
-  let closed = false;
+  let state: "serving" | "closing" | "closed" = "serving";
 
   /** Takes one submission out of flight; undefined when its deadline has already done so. */
   function land(requestId: number): InFlight | undefined {
@@ -80,6 +91,7 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     inFlight.delete(requestId);
     clicksInFlight -= landed.count;
     landed.timer.cancel();
+    if (state === "closing" && inFlight.size === 0) close();
     return landed;
   }
 
@@ -93,73 +105,118 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     else landed.reject(new AdtallyError("ABORTED", `${address} answered for other rows than it was given`));
   }
 
-  function broken(which: Stream, why: string): void {
-    if (stream !== which) return;
-    stream = undefined;
+  function drop(which: Link): void {
+    which.opening.cancel();
+    which.stream.cancel();
+    which.client.close();
+    link = undefined;
+    isReachable = false;
+  }
+
+  function failAll(error: AdtallyError): void {
+    for (const requestId of [...inFlight.keys()]) land(requestId)?.reject(error);
+  }
+
+  function broken(which: Link, why: string): void {
+    if (link !== which) return;
+    const wasReachable = isReachable;
+    drop(which);
     failures += 1;
     const longest = Math.min(limits.reconnectMaxMs, limits.reconnectMinMs * 2 ** (failures - 1));
     // Between half and all of it, so that many gateways do not come back at one instant.
     const backOffMs = longest * (0.5 + random(1)[0]! / 512);
     openAgainAtMs = clock.monotonic() + backOffMs;
-    logger.warn({ address, why, backOffMs, submissions: inFlight.size }, "the stream to an actor host broke");
-    const error = new AdtallyError("ABORTED", `the stream to ${address} broke: ${why}`, {
-      retryAfterMs: Math.ceil(backOffMs),
-    });
-    for (const requestId of [...inFlight.keys()]) land(requestId)?.reject(error);
+    const fields = { address, why, backOffMs, failures, submissions: inFlight.size };
+    if (wasReachable || failures === 1) logger.warn(fields, "the stream to an actor host broke");
+    else logger.debug(fields, "the actor host is still out of reach");
+    if (state === "serving") openAgain = clock.after(backOffMs, open);
+    const hint = { retryAfterMs: Math.ceil(backOffMs) };
+    failAll(new AdtallyError("ABORTED", `the stream to ${address} broke: ${why}`, hint));
   }
 
-  function openStream(): Stream {
+  function open(): void {
+    const client = new Client(address, channelCredentials, {
+      "grpc.max_receive_message_length": limits.grpcMessageMaxBytes,
+      "grpc.keepalive_time_ms": limits.shardKeepaliveTimeMs,
+      "grpc.keepalive_timeout_ms": limits.shardKeepaliveTimeoutMs,
+      "grpc.use_local_subchannel_pool": 1,
+      // A proxy of the environment is for the world outside, never between our own programs.
+      "grpc.enable_http_proxy": 0,
+      // Names the peer for TLS; an address with an IP in it would be no lawful server name.
+      ...(deps.credentials !== undefined ? { "grpc.ssl_target_name_override": "actor" } : {}),
+    });
     const { path, requestSerialize, responseDeserialize } = method;
-    const opened: Stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
-    opened.on("data", (bytes: Buffer) => {
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    const late = `it did not open within ${limits.shardConnectDeadlineMs} ms`;
+    const opening = clock.after(limits.shardConnectDeadlineMs, () => broken(opened, late));
+    const opened: Link = { client, stream, opening };
+    link = opened;
+    stream.on("metadata", () => {
+      opening.cancel();
+      if (link !== opened) return;
+      isReachable = true;
+      if (failures > 0) logger.info({ address, failures }, "the actor host is within reach again");
+    });
+    stream.on("data", (bytes: Buffer) => {
       try {
         receive(bytes);
       } catch (error) {
-        opened.cancel();
         broken(opened, messageOf(error));
       }
     });
-    opened.on("error", (error: Error) => broken(opened, error.message));
-    opened.on("end", () => broken(opened, "the host ended it"));
-    return opened;
+    stream.on("error", (error: Error) => broken(opened, error.message));
+    stream.on("end", () => broken(opened, "the host ended it"));
   }
 
   function refusalBefore(submission: Submission): AdtallyError | undefined {
-    if (closed) return new AdtallyError("ABORTED", `the client of ${address} is closed`);
+    if (state !== "serving") return new AdtallyError("ABORTED", `the client of ${address} is closed`);
     if (clicksInFlight + submission.count > limits.mailboxMaxClicks) {
       const hint = { retryAfterMs: limits.overloadRetryAfterMs };
       return new AdtallyError("OVERLOADED", `${clicksInFlight} clicks are in flight to ${address}`, hint);
     }
-    const waitMs = stream === undefined ? openAgainAtMs - clock.monotonic() : 0;
-    if (waitMs <= 0) return undefined;
-    return new AdtallyError("ABORTED", `${address} is out of reach`, { retryAfterMs: Math.ceil(waitMs) });
+    if (link !== undefined) return undefined;
+    const waitMs = Math.max(1, Math.ceil(openAgainAtMs - clock.monotonic()));
+    return new AdtallyError("ABORTED", `${address} is out of reach`, { retryAfterMs: waitMs });
   }
 
+  function close(): void {
+    state = "closed";
+    openAgain?.cancel();
+    if (link !== undefined) drop(link);
+    failAll(new AdtallyError("ABORTED", `the client of ${address} was closed`));
+  }
+
+  open();
+
   return {
-    submit(submission) {
+    submit(submission, withinMs = limits.submitDeadlineMs) {
       const refusal = refusalBefore(submission);
       if (refusal !== undefined) return Promise.reject(refusal);
-      stream ??= openStream();
+      const deadlineMs = Math.min(withinMs, limits.submitDeadlineMs);
       const requestId = ++lastRequestId;
       return new Promise((resolve, reject) => {
-        const timer = clock.after(limits.submitDeadlineMs, () => {
-          const late = `shard ${submission.shard} at ${address} did not answer within ${limits.submitDeadlineMs} ms`;
+        const timer = clock.after(deadlineMs, () => {
+          const late = `shard ${submission.shard} at ${address} did not answer within ${Math.ceil(deadlineMs)} ms`;
           land(requestId)?.reject(new AdtallyError("DEADLINE_EXCEEDED", late));
         });
         inFlight.set(requestId, { count: submission.count, timer, resolve, reject });
         clicksInFlight += submission.count;
-        stream!.write(encodeSubmission(requestId, submission));
+        link!.stream.write(encodeSubmission(requestId, submission));
       });
     },
-    close() {
-      closed = true;
-      const open = stream;
-      if (open !== undefined) {
-        open.cancel();
-        broken(open, "the client was closed");
-      }
-      client.close();
+    get isReachable() {
+      return isReachable;
     },
+    get clicksInFlight() {
+      return clicksInFlight;
+    },
+    closeWhenIdle() {
+      if (state !== "serving") return;
+      state = "closing";
+      openAgain?.cancel();
+      if (inFlight.size === 0) close();
+    },
+    close,
   };
 }
 

@@ -16,11 +16,17 @@ const protos = loadProtos();
 async function openPort(limits: Limits) {
   const shards = new Map([0, 1, 2].map((n) => [n, new MemoryShard(systemClock, limits.mailboxMaxClicks)]));
   const direct = createDirectShardPort({ shards, clock: systemClock, limits: DEFAULT_LIMITS });
+  const quick = { ...limits, drainDeadlineMs: 50 };
   const serve = () => {
-    const service = createShardService({ shards: direct, limits, logger: silentLogger });
+    const service = createShardService({
+      shards: direct,
+      limits: quick,
+      clock: systemClock,
+      logger: silentLogger,
+    });
     return createGrpcServer({
       services: [service],
-      limits: { ...limits, drainDeadlineMs: 50 },
+      limits: quick,
       clock: systemClock,
     });
   };

@@ -4,7 +4,14 @@
  *  H1 A submission whose bytes are not `count` whole rows is refused before a shard sees it.
  *  H2 At most `mailboxMaxClicks` clicks of one stream are under way; past it the stream is not
  *     read. A shard's own mailbox refuses sooner, by name.
+ *  H3 Which shards are here is asked for each submission (`shards` is a ShardPort that may come
+ *     to own others at any time); one that is not is NOT_OWNER, and the stream goes on.
+ *  H4 Draining: what comes is NOT_OWNER, what is under way is answered, up to
+ *     `drainDeadlineMs`; then the streams end, and with them the connections.
+ *
+ * A stream is opened with the host's metadata: by it a gateway knows that the host is there.
  */
+import { Metadata } from "@grpc/grpc-js";
 import { rowEnd } from "../../block/row.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { decodeSubmission, encodeShardRefusal, encodeSubmissionResult } from "./shard-codec.ts";
@@ -12,6 +19,7 @@ import { statusOf } from "./status.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
 import type { ShardPort, Submission } from "../../ports/shard-port.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { GrpcService } from "./server.ts";
 
@@ -20,15 +28,20 @@ type SubmitStream = ServerDuplexStream<Buffer, Buffer>;
 export interface ShardServiceDeps {
   readonly shards: ShardPort;
   readonly limits: Limits;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
-export function createShardService({ shards, limits, logger }: ShardServiceDeps): GrpcService {
+export function createShardService({ shards, limits, clock, logger }: ShardServiceDeps): GrpcService {
   const streams = new Set<SubmitStream>();
+  let isDraining = false;
+  let underWay = 0;
+  let whenIdle: (() => void) | undefined;
 
   async function answer(requestId: number, submission: Submission): Promise<Buffer> {
     try {
       assertRows(submission);
+      if (isDraining) throw new AdtallyError("NOT_OWNER", "this actor host is draining");
       return encodeSubmissionResult(requestId, await shards.submit(submission));
     } catch (error) {
       const known = isAdtallyError(error);
@@ -48,6 +61,7 @@ export function createShardService({ shards, limits, logger }: ShardServiceDeps)
       if (ended && clicksUnderWay === 0) call.end();
     };
     streams.add(call);
+    call.sendMetadata(new Metadata());
     call.on("cancelled", () => streams.delete(call));
     call.on("end", () => {
       streams.delete(call);
@@ -64,14 +78,19 @@ export function createShardService({ shards, limits, logger }: ShardServiceDeps)
       }
       const { requestId, submission } = decoded;
       clicksUnderWay += submission.count;
+      underWay += 1;
       if (clicksUnderWay >= limits.mailboxMaxClicks) call.pause();
-      void answer(requestId, submission).then((result) =>
+      void answer(requestId, submission).then((result) => {
+        underWay -= 1;
+        // Ended by the drain: nothing was taken of what came after.
+        if (call.writableEnded) return;
         call.write(result, () => {
           clicksUnderWay -= submission.count;
           if (clicksUnderWay < limits.mailboxMaxClicks) call.resume();
           endWhenIdle();
-        }),
-      );
+        });
+        if (underWay === 0) whenIdle?.();
+      });
     });
   }
 
@@ -79,11 +98,19 @@ export function createShardService({ shards, limits, logger }: ShardServiceDeps)
     name: "ShardService",
     raw: true,
     handlers: { Submit: submit },
-    drain() {
-      for (const call of streams) {
-        const draining = new AdtallyError("ABORTED", "this actor host is draining");
-        call.emit("error", statusOf(draining, limits));
+    async drain() {
+      isDraining = true;
+      if (underWay > 0) {
+        await new Promise<void>((resolve) => {
+          const timer = clock.after(limits.drainDeadlineMs, resolve);
+          whenIdle = () => {
+            timer.cancel();
+            resolve();
+          };
+        });
       }
+      // An end, not an error: what was written before it still arrives.
+      for (const call of streams) call.end();
     },
   };
 }
