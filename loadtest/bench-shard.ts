@@ -43,6 +43,7 @@ const host = await ShardHost.start({
   limits: DEFAULT_LIMITS,
   clicks: log.topic("clicks"),
   deadLetters: log.topic("clicks-dead-letter"),
+  spill: log.topic("clicks-spill"),
   stores: rocksShardStores(join(dir, "state")),
   sink: {
     writeCounts: () => Promise.resolve(),

@@ -27,6 +27,7 @@ async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(
     limits,
     clicks,
     deadLetters: log,
+    spill: createMemoryLog(),
     stores,
     sink: SINK,
     clock,

@@ -15,6 +15,11 @@ export interface Submission {
   /** Rows as block/row.ts lays them out, verdict UNDECIDED or preset by the gateway (EXPIRED). */
   readonly rows: Buffer;
   readonly count: number;
+  /**
+   * Aborted once the caller has put the rows elsewhere (the spill): what was not handed on yet
+   * may be dropped. Only a saving: rows that count here all the same are found to be repeats there.
+   */
+  readonly signal?: AbortSignal;
 }
 
 export interface SubmissionResult {

@@ -19,6 +19,7 @@ const META: ShardMeta = {
   eventTimeMs: 1_700_000_000_001,
   watermarkMs: 1_699_999_700_000,
   flushedOffset: -1,
+  spillOffset: 11,
   sealedBeforeMs: 0,
 };
 

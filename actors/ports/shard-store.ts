@@ -28,6 +28,8 @@ export interface ShardMeta {
   readonly watermarkMs: number;
   /** ClickHouse has all counts of blocks up to here; -1 for none. */
   readonly flushedOffset: number;
+  /** Offset of the first spilled record that no folded block holds. */
+  readonly spillOffset: number;
   /** Windows before this were complete before the log began, and are never written again (ms). */
   readonly sealedBeforeMs: number;
 }

@@ -35,6 +35,8 @@ export interface ActorDeps {
   readonly limits: Limits;
   readonly clicks: ClickLog;
   readonly deadLetters: ClickLog;
+  /** Clicks that gateways could not hand over, by shard; drained into the log with the usual verdicts. */
+  readonly spill: ClickLog;
   readonly stores: ShardStores;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -109,13 +111,13 @@ export class ShardActor {
     return this.#state;
   }
 
-  submit(rows: Buffer, count: number): Promise<SubmissionResult> {
+  submit(rows: Buffer, count: number, signal?: AbortSignal): Promise<SubmissionResult> {
     return new Promise((resolve, reject) => {
       if (this.#stopped) {
         reject(new AdtallyError("NOT_OWNER", `shard ${this.#state.identity.shard} is shutting down`));
         return;
       }
-      const [effect] = this.#transition({ kind: "submit", rows, count });
+      const [effect] = this.#transition({ kind: "submit", rows, count, ...(signal && { signal }) });
       if (effect?.kind === "accepted") {
         this.#callers.set(effect.waiting, { resolve, reject });
         this.#scheduleCut();
@@ -248,11 +250,25 @@ export class ShardActor {
       await this.#sealBefore(bounds.earliest);
     }
     await this.#deadLetters.recover();
+    await this.#meetSpill(restored);
     const from = state.nextOffset;
     this.#run([{ kind: "read", fromOffset: from }]);
     await this.#ready;
     const tookMs = Math.round(this.#deps.clock.monotonic() - startedAt);
     logger.info({ shard: identity.shard, from, to: state.nextOffset, tookMs }, "shard recovered");
+  }
+
+  /** @throws OFFSET_OUT_OF_RANGE where retention took spilled clicks that were never drained */
+  async #meetSpill(restored: boolean): Promise<void> {
+    const { identity, spill } = this.#deps;
+    const { earliest } = await spill.bounds(identity.shard);
+    if (this.#state.spillOffset >= earliest) return;
+    if (restored) {
+      const gone = `the spill of shard ${identity.shard} was drained to ${this.#state.spillOffset} and begins at ${earliest}`;
+      throw new AdtallyError("OFFSET_OUT_OF_RANGE", gone);
+    }
+    // A new fold: what was drained before the log begins is older than ids are remembered.
+    this.#state.spillOffset = earliest;
   }
 
   /** A fold that cannot begin at offset 0 must not rewrite windows whose first clicks it never sees. */
@@ -276,7 +292,8 @@ export class ShardActor {
 
   #run(effects: readonly Effect[]): void {
     for (const effect of effects) this.#runOne(effect);
-    if (this.#state.phase === "ready" && this.#state.mailboxClicks > 0) this.#scheduleCut();
+    const { mailboxClicks, phase, spilled } = this.#state;
+    if (phase === "ready" && (mailboxClicks > 0 || spilled.length > 0)) this.#scheduleCut();
   }
 
   #runOne(effect: Effect): void {
@@ -286,6 +303,9 @@ export class ShardActor {
         return;
       case "read":
         this.#read(effect.fromOffset, 0);
+        return;
+      case "read-spill":
+        this.#readSpill(effect.fromOffset);
         return;
       case "answer": {
         const { waiting, offset } = effect;
@@ -309,6 +329,27 @@ export class ShardActor {
       case "refused":
         return;
     }
+  }
+
+  #readSpill(fromOffset: number): void {
+    const { identity, logger, spill } = this.#deps;
+    spill.read(identity.shard, fromOffset, READ_BYTES).then(
+      (records) => {
+        this.#dispatch({ kind: "spilled", records });
+        if (records.length > 0) this.#scheduleCut();
+      },
+      (error: unknown) => {
+        if (isAdtallyError(error) && error.after === "halt") {
+          this.#dispatch({ kind: "halt", code: error.code, reason: `spill: ${error.message}` });
+          return;
+        }
+        logger.warn(
+          { shard: identity.shard, error: messageOf(error) },
+          "spill not read: tried again in a second",
+        );
+        this.#dispatch({ kind: "spilled", records: [] });
+      },
+    );
   }
 
   #scheduleCut(): void {

@@ -14,9 +14,31 @@ export interface Cut {
   readonly parts: readonly BlockPart[];
 }
 
+/** Cuts the next block from the spill's records: as many whole ones as fit. */
+export function cutSpilled(state: ShardState, nowMs: number): Cut {
+  const { limits } = state;
+  const slices: Buffer[] = [];
+  let rows = 0;
+  let bytes = 0;
+  let sourceOffset = -1;
+  for (let next = state.spilled[0]; next !== undefined; next = state.spilled[0]) {
+    const { header, offset, value } = next;
+    const fits =
+      rows + header.rowCount <= limits.blockMaxRows && bytes + value.length <= limits.blockMaxBytes;
+    if (slices.length > 0 && !fits) break;
+    state.spilled.shift();
+    slices.push(value);
+    rows += header.rowCount;
+    bytes += value.length;
+    sourceOffset = offset + 1;
+  }
+  invariant(rows > 0, "a block was cut from an empty spill");
+  return { block: finish(state, Buffer.concat(slices, bytes), rows, sourceOffset, nowMs), parts: [] };
+}
+
 /** Cuts the next block from a mailbox that holds at least one row. */
 export function cutBlock(state: ShardState, nowMs: number): Cut {
-  const { limits, identity } = state;
+  const { limits } = state;
   const parts: BlockPart[] = [];
   const slices: Buffer[] = [];
   let rows = 0;
@@ -45,18 +67,21 @@ export function cutBlock(state: ShardState, nowMs: number): Cut {
     if (waiting.cut === waiting.count) state.mailbox.shift();
   }
   invariant(rows > 0, "a block was cut from an empty mailbox");
-  const value = Buffer.concat(slices, bytes);
+  return { block: finish(state, Buffer.concat(slices, bytes), rows, -1, nowMs), parts };
+}
+
+function finish(
+  state: ShardState,
+  value: Buffer,
+  rowCount: number,
+  sourceOffset: number,
+  nowMs: number,
+): Block {
+  const { epoch, writer } = state.identity;
   const sequence = ++state.sequence;
-  decideRows(state, value, rows, sequence);
-  const header = {
-    epoch: identity.epoch,
-    writer: identity.writer,
-    sequence,
-    rowCount: rows,
-    appendTimeMs: Math.max(nowMs, state.appendTimeMs),
-    sourceOffset: -1,
-  };
-  return { block: makeBlock(header, value), parts };
+  decideRows(state, value, rowCount, sequence);
+  const appendTimeMs = Math.max(nowMs, state.appendTimeMs);
+  return makeBlock({ epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset }, value);
 }
 
 function decideRows(state: ShardState, rows: Buffer, count: number, sequence: number): void {

@@ -7,7 +7,8 @@
  *     which owner folds: two folds of one log agree in every count.
  *  F2 A row counts only if its id was not counted at an earlier position, whatever its verdict
  *     says: two owners that both accepted one id still count it once.
- *  F3 A block whose (writer, sequence) was folded before is skipped whole.
+ *  F3 A block whose (writer, sequence) was folded before is skipped whole, and so is one whose
+ *     spilled records were.
  */
 import { rowEnd, readImpressionMs, readTime, RowAt } from "../block/row.ts";
 import type { LogRecord } from "../block/block.ts";
@@ -31,7 +32,10 @@ export function foldRecord(state: ShardState, record: LogRecord, trusted: boolea
   const { header, value, offset } = record;
   invariant(offset === state.nextOffset, `fold of offset ${offset}, expected ${state.nextOffset}`);
   const outcomes = new Uint8Array(header.rowCount * 2);
-  const repeated = (state.writers.get(header.writer) ?? 0) >= header.sequence;
+  const fromSpill = header.sourceOffset >= 0;
+  const repeated =
+    (state.writers.get(header.writer) ?? 0) >= header.sequence ||
+    (fromSpill && header.sourceOffset <= state.spillOffset);
   const floorMs = dedupFloorMs(state);
   let at = 0;
   for (let row = 0; row < header.rowCount; row++) {
@@ -69,7 +73,13 @@ export function foldRecord(state: ShardState, record: LogRecord, trusted: boolea
     `block at offset ${offset} has ${value.length - at} bytes behind its last row`,
   );
   if (repeated) state.stats.repeatedBlocks += 1;
-  else rememberWriter(state, header.writer, header.sequence);
+  else {
+    rememberWriter(state, header.writer, header.sequence);
+    if (fromSpill) {
+      state.spillOffset = header.sourceOffset;
+      state.stats.spilled += header.rowCount;
+    }
+  }
   state.stats.blocks += 1;
   state.appendTimeMs = Math.max(state.appendTimeMs, header.appendTimeMs);
   state.nextOffset = offset + 1;

@@ -1,6 +1,7 @@
 /** The shard's rules one by one, on a virtual clock over the memory log and store. */
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { makeBlock } from "../block/block.ts";
 import { createMemoryCountSink } from "../adapters/memory/memory-count-sink.ts";
 import { createMemoryLog, type MemoryLog } from "../adapters/memory/memory-log.ts";
 import { memoryShardStores } from "../adapters/memory/memory-shard-stores.ts";
@@ -19,6 +20,7 @@ const SHARD = 5;
 interface World {
   readonly clicks?: MemoryLog;
   readonly deadLetters?: MemoryLog;
+  readonly spill?: MemoryLog;
   readonly stores?: ShardStores;
   readonly sink?: ReturnType<typeof createMemoryCountSink>;
   readonly limits?: Partial<Limits>;
@@ -29,6 +31,7 @@ async function shardIn(world: World = {}) {
   const {
     clicks = createMemoryLog(),
     deadLetters = createMemoryLog(),
+    spill = createMemoryLog(),
     stores = memoryShardStores(),
     sink = createMemoryCountSink(),
     clock = virtualClock(START_MS),
@@ -39,6 +42,7 @@ async function shardIn(world: World = {}) {
     limits,
     clicks,
     deadLetters,
+    spill,
     stores,
     sink,
     clock,
@@ -61,7 +65,7 @@ async function shardIn(world: World = {}) {
     return batch.map((_, i) => outcomes[i * 2]);
   };
   const { state } = host.actors.get(SHARD)!;
-  return { clicks, stores, sink, clock, host, settled, submit, verdicts, state, limits };
+  return { spill, clicks, stores, sink, clock, host, settled, submit, verdicts, state, limits };
 }
 
 const click = (over: Partial<SimClick> = {}): SimClick => ({
@@ -392,5 +396,82 @@ describe("ownership", () => {
     expect(await zombie.verdicts([shared])).toEqual([Verdict.DUPLICATE]);
     await clock.advance(20_000);
     expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 2, duplicates: 1 })]);
+  });
+});
+
+describe("the spill", () => {
+  const spilledBlock = (batch: readonly SimClick[], sequence: number) =>
+    makeBlock(
+      { epoch: 0, writer: 77, sequence, rowCount: batch.length, appendTimeMs: START_MS, sourceOffset: -1 },
+      rowsOf(batch, SHARD),
+    );
+
+  test("what gateways spilled is drained with the usual verdicts, and once, whatever restarts", async () => {
+    const first = await shardIn();
+    const [seen, late] = [click(), click({ clickMs: START_MS - 600_000 })];
+    await first.verdicts([seen]);
+    await first.spill.append(SHARD, spilledBlock([seen, click(), late], 1));
+    await first.spill.append(SHARD, spilledBlock([click()], 2));
+    await first.clock.advance(3_000);
+    expect(first.state.stats).toMatchObject({ accepted: 3, duplicates: 1, late: 1, spilled: 4 });
+    expect(first.state.spillOffset).toBe(2);
+    await first.host.abandon();
+    const second = await shardIn(first);
+    await second.clock.advance(3_000);
+    expect(second.state.stats).toMatchObject({ accepted: 3, duplicates: 1, spilled: 4 });
+    expect(second.state.spillOffset).toBe(2);
+    second.host.actors.get(SHARD)!.save();
+    await second.host.abandon();
+    expect((await shardIn(second)).state.spillOffset).toBe(2);
+  });
+
+  test("two owners that drain the same spill count it once, and one block of the two not at all", async () => {
+    const [clicks, spill, clock] = [createMemoryLog(), createMemoryLog(), virtualClock(START_MS)];
+    await spill.append(SHARD, spilledBlock([click(), click()], 1));
+    const one = await shardIn({ clicks, spill, clock });
+    const two = await shardIn({ clicks, spill, clock });
+    await clock.advance(20_000);
+    for (const { state } of [one, two]) {
+      expect(state.stats).toMatchObject({ accepted: 2, duplicates: 0, spilled: 2 });
+    }
+  });
+
+  test("clicks and spill take turns, so that neither waits for the other's end", async () => {
+    const { clicks, spill, clock, host } = await shardIn({ limits: { blockMaxRows: 2 } });
+    for (let i = 1; i <= 4; i++) await spill.append(SHARD, spilledBlock([click(), click()], i));
+    for (let i = 0; i < 4; i++) {
+      const rows = rowsOf([click(), click()], SHARD);
+      void host.submit({ shard: SHARD, rows, count: 2 });
+    }
+    await clock.advance(5_000);
+    const records = await clicks.read(SHARD, 0, Number.MAX_SAFE_INTEGER);
+    const sources = records.map(({ header }) => header.sourceOffset);
+    expect(sources.filter((offset) => offset >= 0)).toEqual([1, 2, 3, 4]);
+    expect(sources).toHaveLength(8);
+  });
+
+  test("spilled clicks that retention took before they were drained are a halt with a name", async () => {
+    const first = await shardIn();
+    await first.verdicts([click()]);
+    await first.settled(first.host.drain(), 1_000);
+    for (let i = 1; i <= 3; i++) await first.spill.append(SHARD, spilledBlock([click()], i));
+    first.spill.dropBefore(SHARD, 2);
+    await expect(shardIn(first)).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
+  });
+
+  test("rows that their caller took elsewhere leave the mailbox uncounted", async () => {
+    const { clicks, clock, host, state } = await shardIn();
+    clicks.failNext(SHARD, "unavailable");
+    const first = host.submit({ shard: SHARD, rows: rowsOf([click()], SHARD), count: 1 });
+    await clock.advance(5);
+    const gone = new AbortController();
+    const rows = rowsOf([click()], SHARD);
+    const second = host.submit({ shard: SHARD, rows, count: 1, signal: gone.signal });
+    second.catch(() => undefined);
+    gone.abort();
+    await clock.advance(1_000);
+    await first;
+    await expect(second).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(state.stats.accepted).toBe(1);
   });
 });

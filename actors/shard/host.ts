@@ -30,6 +30,7 @@ export interface HostDeps {
   readonly limits: Limits;
   readonly clicks: ClickLog;
   readonly deadLetters: ClickLog;
+  readonly spill: ClickLog;
   readonly stores: ShardStores;
   readonly sink: CountSink;
   readonly clock: Clock;
@@ -114,9 +115,9 @@ export class ShardHost implements ShardPort {
     return [...this.#down].map(([shard, error]) => `shard ${shard}: ${error.message}`);
   }
 
-  submit({ shard, rows, count }: Submission): Promise<SubmissionResult> {
+  submit({ shard, rows, count, signal }: Submission): Promise<SubmissionResult> {
     const actor = this.#actors.get(shard);
-    if (actor !== undefined) return actor.submit(rows, count);
+    if (actor !== undefined) return actor.submit(rows, count, signal);
     const error = this.#down.get(shard);
     return Promise.reject(
       error === undefined
@@ -174,7 +175,7 @@ export class ShardHost implements ShardPort {
   }
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
-    const { clicks, clock, deadLetters, defer, limits, logger, random, stores } = this.#deps;
+    const { clicks, clock, deadLetters, defer, limits, logger, random, spill, stores } = this.#deps;
     // 48 random bits, never 0: two incarnations of one shard share a writer id once in 10^14.
     const identity = { shard, epoch, writer: Math.max(1, random(6).readUIntBE(0, 6)) };
     const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
@@ -183,6 +184,7 @@ export class ShardHost implements ShardPort {
       limits,
       clicks,
       deadLetters,
+      spill,
       stores,
       clock,
       logger,

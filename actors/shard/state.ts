@@ -4,7 +4,7 @@
  */
 import { DedupIndex } from "../dedup/dedup-index.ts";
 import { IdTable } from "../dedup/id-table.ts";
-import type { Block } from "../block/block.ts";
+import type { Block, LogRecord } from "../block/block.ts";
 import type { Limits } from "../core/limits.ts";
 import { WindowSet } from "../window/window-set.ts";
 import type { ShardMeta, ShardStore } from "../ports/shard-store.ts";
@@ -17,6 +17,8 @@ export interface Waiting {
   /** Monotonic time at which the caller gives up. */
   readonly deadlineMs: number;
   readonly outcomes: Uint8Array;
+  /** Aborted: the caller has put the rows elsewhere, and those in no block yet need not count here. */
+  readonly signal: AbortSignal | undefined;
   /** Position of the first row not yet in a block, and how many rows are. */
   at: number;
   cut: number;
@@ -76,8 +78,17 @@ export interface ShardState {
   watermarkMs: number;
   flushedOffset: number;
   sealedBeforeMs: number;
+  spillOffset: number;
 
   // Under way.
+  /** Spilled records read and not yet in a block, in order, the first at or behind spillOffset. */
+  readonly spilled: LogRecord[];
+  /** A read of the spill is under way. */
+  readingSpill: boolean;
+  /** The spill may hold more: its end was not met since the last tick. */
+  spillKnown: boolean;
+  /** The next block takes from the spill, if both it and the mailbox have rows. */
+  spillsTurn: boolean;
   readonly mailbox: Waiting[];
   mailboxClicks: number;
   inFlight: InFlight | undefined;
@@ -102,6 +113,8 @@ export interface ShardStats {
   repeatedBlocks: number;
   gaps: number;
   refused: number;
+  /** Rows that came by the spill. */
+  spilled: number;
 }
 
 export function createShardState(identity: ShardIdentity, limits: Limits, store: ShardStore): ShardState {
@@ -127,6 +140,11 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
     watermarkMs: 0,
     flushedOffset: -1,
     sealedBeforeMs: 0,
+    spillOffset: 0,
+    spilled: [],
+    readingSpill: false,
+    spillKnown: false,
+    spillsTurn: false,
     mailbox: [],
     mailboxClicks: 0,
     inFlight: undefined,
@@ -144,6 +162,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
       repeatedBlocks: 0,
       gaps: 0,
       refused: 0,
+      spilled: 0,
     },
   };
 }
@@ -160,6 +179,7 @@ export function restoreState(state: ShardState, store: ShardStore): boolean {
   state.watermarkMs = meta.watermarkMs;
   state.flushedOffset = meta.flushedOffset;
   state.sealedBeforeMs = meta.sealedBeforeMs;
+  state.spillOffset = meta.spillOffset;
   for (const header of stored.runs) state.dedup.restore(header, store.scanRun(header));
   state.windows.restore(stored.minutes, meta.flushedOffset);
   return true;
@@ -174,6 +194,7 @@ export function metaOf(state: ShardState): ShardMeta {
     watermarkMs: state.watermarkMs,
     flushedOffset: state.flushedOffset,
     sealedBeforeMs: state.sealedBeforeMs,
+    spillOffset: state.spillOffset,
   };
 }
 

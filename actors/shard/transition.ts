@@ -18,18 +18,20 @@ import { rowEnd, RowAt } from "../block/row.ts";
 import { invariant, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
 import { Verdict } from "../core/verdict.ts";
 import { advanceWatermark } from "../window/watermark.ts";
-import { cutBlock } from "./decide.ts";
+import { cutBlock, cutSpilled } from "./decide.ts";
 import { foldRecord, type Outcomes } from "./fold.ts";
 import type { InFlight, ShardState, Waiting } from "./state.ts";
 
 export type Command =
-  | { readonly kind: "submit"; readonly rows: Buffer; readonly count: number }
+  | { readonly kind: "submit"; readonly rows: Buffer; readonly count: number; readonly signal?: AbortSignal }
   /** Cut a block if one can be. */
   | { readonly kind: "cut" }
   | { readonly kind: "append-acked"; readonly offset: number }
   /** `unknown`: the log may have it. Otherwise it certainly has not. */
   | { readonly kind: "append-failed"; readonly unknown: boolean }
   | { readonly kind: "records"; readonly records: readonly LogRecord[]; readonly atEnd: boolean }
+  /** What a read of the spill brought; empty at its end, or when it could not be read. */
+  | { readonly kind: "spilled"; readonly records: readonly LogRecord[] }
   | { readonly kind: "tick" }
   | { readonly kind: "halt"; readonly code: ErrorCode; readonly reason: string };
 
@@ -38,6 +40,7 @@ export type Effect =
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly detail: string }
   | { readonly kind: "append"; readonly block: Block; readonly attempt: number }
   | { readonly kind: "read"; readonly fromOffset: number }
+  | { readonly kind: "read-spill"; readonly fromOffset: number }
   | { readonly kind: "answer"; readonly waiting: Waiting; readonly offset: number }
   /** The caller gave up waiting; the rows stay, and may still be counted. */
   | { readonly kind: "expire"; readonly waiting: Waiting }
@@ -68,7 +71,7 @@ function step(state: ShardState, command: Command, now: Now): Effect[] {
   }
   switch (command.kind) {
     case "submit":
-      return submit(state, command.rows, command.count, now);
+      return submit(state, command.rows, command.count, command.signal, now);
     case "cut":
       return cut(state, now);
     case "append-acked":
@@ -77,6 +80,8 @@ function step(state: ShardState, command: Command, now: Now): Effect[] {
       return appendFailed(state, command.unknown);
     case "records":
       return recordsRead(state, command.records, command.atEnd);
+    case "spilled":
+      return spillRead(state, command.records);
     case "tick":
       return tick(state, now);
   }
@@ -86,7 +91,13 @@ function refusal(code: ErrorCode, detail: string): Effect {
   return { kind: "refused", code, detail };
 }
 
-function submit(state: ShardState, rows: Buffer, count: number, now: Now): Effect[] {
+function submit(
+  state: ShardState,
+  rows: Buffer,
+  count: number,
+  signal: AbortSignal | undefined,
+  now: Now,
+): Effect[] {
   const { shard } = state.identity;
   if (state.phase === "recovering") return [refusal("NOT_OWNER", `shard ${shard} is still recovering`)];
   if (state.mailboxClicks + count > state.limits.mailboxMaxClicks) {
@@ -101,6 +112,7 @@ function submit(state: ShardState, rows: Buffer, count: number, now: Now): Effec
     count,
     deadlineMs: now.monotonicMs + state.limits.submitDeadlineMs,
     outcomes: new Uint8Array(count * 2),
+    signal,
     at: 0,
     cut: 0,
     settled: 0,
@@ -125,11 +137,33 @@ function faultOf(rows: Buffer, count: number, shard: number): string | undefined
 }
 
 function cut(state: ShardState, now: Now): Effect[] {
-  if (state.phase !== "ready" || state.mailboxClicks === 0) return [];
-  const { block, parts } = cutBlock(state, now.wallMs);
+  if (state.phase !== "ready") return [];
+  const withdrawn = dropWithdrawn(state);
+  // Another owner may have drained some meanwhile: its block told up to where.
+  while (state.spilled.length > 0 && state.spilled[0]!.offset < state.spillOffset) state.spilled.shift();
+  const hasSpill = state.spilled.length > 0;
+  if (state.mailboxClicks === 0 && !hasSpill) return withdrawn;
+  // Turn by turn: neither a flood of clicks nor a long spill keeps the other waiting.
+  const takesSpill = hasSpill && (state.mailboxClicks === 0 || state.spillsTurn);
+  state.spillsTurn = !takesSpill;
+  const { block, parts } = takesSpill ? cutSpilled(state, now.wallMs) : cutBlock(state, now.wallMs);
   state.inFlight = { block, expectedOffset: state.nextOffset, parts, attempts: 1 };
   state.phase = "appending";
-  return [{ kind: "append", block, attempt: 1 }];
+  return [...withdrawn, { kind: "append", block, attempt: 1 }];
+}
+
+/** Submissions whose caller took them elsewhere leave, where no row of them is in a block yet. */
+function dropWithdrawn(state: ShardState): Effect[] {
+  if (!state.mailbox.some((waiting) => waiting.signal?.aborted === true)) return [];
+  const effects: Effect[] = [];
+  const kept = state.mailbox.filter((waiting) => {
+    if (waiting.signal?.aborted !== true || waiting.cut > 0) return true;
+    state.mailboxClicks -= waiting.count;
+    effects.push({ kind: "expire", waiting });
+    return false;
+  });
+  state.mailbox.splice(0, state.mailbox.length, ...kept);
+  return effects;
 }
 
 function appendAcked(state: ShardState, offset: number): Effect[] {
@@ -146,7 +180,22 @@ function appendAcked(state: ShardState, offset: number): Effect[] {
   const record = { ...inFlight.block, offset };
   const effects = settle(state, inFlight, record, foldRecord(state, record, true));
   state.phase = "ready";
-  return effects;
+  return [...effects, ...readSpill(state)];
+}
+
+/** Reads on in the spill, once all that was read of it is folded. */
+function readSpill(state: ShardState): Effect[] {
+  if (state.readingSpill || state.spilled.length > 0 || !state.spillKnown) return [];
+  if (state.inFlight !== undefined) return [];
+  state.readingSpill = true;
+  return [{ kind: "read-spill", fromOffset: state.spillOffset }];
+}
+
+function spillRead(state: ShardState, records: readonly LogRecord[]): Effect[] {
+  state.readingSpill = false;
+  state.spillKnown = records.length > 0;
+  state.spilled.push(...records);
+  return [];
 }
 
 function appendFailed(state: ShardState, unknown: boolean): Effect[] {
@@ -178,7 +227,8 @@ function recordsRead(state: ShardState, records: readonly LogRecord[], atEnd: bo
   if (!atEnd) return [...effects, { kind: "read", fromOffset: state.nextOffset }];
   if (state.phase === "recovering") {
     state.phase = "ready";
-    return [...effects, { kind: "ready" }];
+    state.spillKnown = true;
+    return [...effects, { kind: "ready" }, ...readSpill(state)];
   }
   if (state.inFlight === undefined) {
     state.phase = "ready";
@@ -238,7 +288,9 @@ function tick(state: ShardState, now: Now): Effect[] {
     state.mailboxClicks -= waiting.count - waiting.cut;
     expired.push({ kind: "expire", waiting });
   }
-  return [...expired, ...follow(state, now)];
+  if (state.phase !== "ready") return expired;
+  state.spillKnown = true;
+  return [...expired, ...readSpill(state), ...follow(state, now)];
 }
 
 /**
@@ -246,7 +298,7 @@ function tick(state: ShardState, now: Now): Effect[] {
  * flushed (it died): so it looks for itself now and then.
  */
 function follow(state: ShardState, now: Now): Effect[] {
-  if (state.phase !== "ready" || state.mailboxClicks > 0) return [];
+  if (state.mailboxClicks > 0) return [];
   if (now.monotonicMs - state.followedAtMs < state.limits.followIntervalMs) return [];
   state.followedAtMs = now.monotonicMs;
   state.phase = "catching-up";

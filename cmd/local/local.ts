@@ -139,6 +139,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       limits,
       clicks,
       deadLetters: deadLetterLog,
+      spill: log.topic("clicks-spill"),
       stores: rocksShardStores(join(dataDir, "state")),
       sink,
       clock,

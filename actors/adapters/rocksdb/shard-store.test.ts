@@ -29,6 +29,7 @@ function saveOf(nextOffset: number): ShardSave {
     eventTimeMs: 1,
     watermarkMs: 1,
     flushedOffset: -1,
+    spillOffset: 0,
     sealedBeforeMs: 0,
   };
   return { meta, runs: buildRuns(table, () => 1, nextOffset), minutes: [] };
