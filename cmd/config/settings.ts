@@ -1,0 +1,140 @@
+/**
+ * Every setting of every program. Programs pick theirs; a file may hold those of all, so that one
+ * file serves a cluster.
+ */
+import { hostname } from "node:os";
+import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
+import {
+  address,
+  addresses,
+  choice,
+  count,
+  hostPorts,
+  namedHosts,
+  onOff,
+  path,
+  port,
+  secret,
+  text,
+  url,
+} from "./kinds.ts";
+import { asSecret, optional, required, setting, type Settings } from "./setting.ts";
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+const HOST_NAME = /^[a-zA-Z0-9._-]{1,253}$/;
+const TOPIC_PREFIX = /^[a-zA-Z0-9._-]{0,64}$/;
+
+/** What every program that runs on has. */
+export const programSettings = {
+  host: setting(address, "address to listen on", "127.0.0.1"),
+  hostName: setting(
+    text("<name>", HOST_NAME, "must be letters, digits, dots and dashes"),
+    "this process's name: in logs, and for an actor host in the assignment",
+    hostname(),
+  ),
+  logLevel: setting(choice("<level>", LOG_LEVELS), "least level of the JSON lines on stderr", "info"),
+  drainNoticeMs: setting(
+    count("<ms>", 0, 60_000),
+    "how long SIGTERM leaves a program serving while /readyz already says no",
+    0,
+  ),
+};
+
+export const adminSettings = {
+  adminPort: setting(port, "/healthz, /readyz and /metrics", 7071),
+};
+
+/** Where the assignment and the routing table are published. */
+export const sharedStateSettings = {
+  stateDir: optional(path, "folder of the assignment and the routing table: truth on one machine"),
+  redisUrl: optional(
+    url("redis", "rediss"),
+    "Redis: fast copy of assignment and routing table, bus between programs",
+  ),
+};
+
+export const kafkaSettings = {
+  kafkaBrokers: required(hostPorts, "brokers of Kafka or Redpanda, some of them"),
+  kafkaTopicPrefix: setting(
+    text("<prefix>", TOPIC_PREFIX, "must be up to 64 letters, digits, dots, dashes, underscores"),
+    "stands before each topic's name",
+    "",
+  ),
+  kafkaTls: setting(onOff, "speak TLS with the brokers", false),
+  kafkaTlsCa: optional(path, "certificates that the brokers' are checked against (PEM)"),
+  kafkaUser: optional(text("<name>", /^\S+$/, "must be a name without spaces"), "SASL user"),
+  kafkaPassword: asSecret(optional(secret, "SASL password")),
+  kafkaSasl: setting(
+    choice("<mechanism>", ["plain", "scram-sha-256", "scram-sha-512"]),
+    "SASL mechanism, where a user is given",
+    "scram-sha-512",
+  ),
+};
+
+/** For the program that makes the topics. */
+export const kafkaTopicSettings = {
+  kafkaPartitions: setting(
+    count("<count>", 1, DEFAULT_LIMITS.maxShards),
+    "partitions of new topics: as many shards as there will ever be",
+    64,
+  ),
+  kafkaReplication: setting(count("<count>", 1, 9), "replicas of new topics", 3),
+  kafkaMinInsync: setting(count("<count>", 1, 9), "replicas that must have an append", 2),
+};
+
+export const clickhouseSettings = {
+  clickhouseUrl: required(url("http", "https"), "ClickHouse's HTTP interface"),
+  clickhouseUser: setting(
+    text("<name>", /^\S+$/, "must be a name without spaces"),
+    "user of ClickHouse",
+    "default",
+  ),
+  clickhousePassword: asSecret(optional(secret, "password of ClickHouse's user")),
+};
+
+export const dataSettings = {
+  dataDir: required(path, "folder of what this process keeps"),
+};
+
+export const apiSettings = {
+  httpPort: setting(port, "HTTP", 8080),
+  adminKey: asSecret(
+    optional(
+      text("<key>", /^[\u0021-\u007e]{8,256}$/, "must be 8 to 256 printable ASCII characters without spaces"),
+      "key of scope admin; never stored",
+    ),
+  ),
+};
+
+export const gatewaySettings = {
+  grpcPort: setting(port, "gRPC", 9090),
+  publicUrl: optional(url("http", "https"), "where browsers reach the gateway; its own address where unset"),
+  tokenKeysFile: required(path, "keys that sign tokens, the same for all gateways (npm run token-keys)"),
+  trustedProxies: setting(addresses, "proxies whose X-Forwarded-For is believed", []),
+};
+
+export const querySettings = {
+  openReports: setting(onOff, "reports need no key", false),
+};
+
+export const assignSettings = {
+  hosts: required(namedHosts, "the actor hosts, with the address of each one's ShardService"),
+  shards: required(
+    count("<count>", 1, DEFAULT_LIMITS.maxShards),
+    "shards of new clicks; a change adds a routing generation",
+  ),
+};
+
+export const ALL_SETTINGS: Settings = {
+  ...programSettings,
+  ...adminSettings,
+  ...sharedStateSettings,
+  ...kafkaSettings,
+  ...kafkaTopicSettings,
+  ...clickhouseSettings,
+  ...dataSettings,
+  ...apiSettings,
+  ...gatewaySettings,
+  ...querySettings,
+  ...assignSettings,
+};
