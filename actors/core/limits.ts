@@ -89,6 +89,12 @@ export interface Limits {
   /** First and longest wait before a broken stream to an actor host is opened again. */
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
+  /** How long a caller waits for Redis: for the connection and the answer together. */
+  readonly redisDeadlineMs: number;
+  /** A shared document is read again this often, also without a notice of its change. */
+  readonly sharedStateRereadMs: number;
+  /** Bytes of messages and counts that may wait for the bus; past it they are dropped. */
+  readonly busPendingMaxBytes: number;
   /** How long a stream to an actor host may take to open. */
   readonly shardConnectDeadlineMs: number;
   /** How soon a connection to an actor host that went silent is found out: a ping, and the wait for its answer. */
@@ -168,6 +174,9 @@ export const DEFAULT_LIMITS: Limits = {
   adsProjectBatchAds: 10_000,
   reconnectMinMs: 100,
   reconnectMaxMs: SECOND_MS,
+  redisDeadlineMs: SECOND_MS,
+  sharedStateRereadMs: 5 * SECOND_MS,
+  busPendingMaxBytes: 4 * MIB,
   shardConnectDeadlineMs: 2 * SECOND_MS,
   shardKeepaliveTimeMs: 2 * SECOND_MS,
   shardKeepaliveTimeoutMs: 3 * SECOND_MS,

@@ -1,0 +1,88 @@
+/**
+ * The Bus on Redis: its publish and subscribe for messages, expiring numbers for counters.
+ *
+ * A count is the one command here that is not idempotent: it is sent once, and never again (N1
+ * of link.ts), so that it may be lost but not doubled (U3).
+ */
+import { Buffer } from "node:buffer";
+import type { Limits } from "../../core/limits.ts";
+import type { Bus, Subscription } from "../../ports/bus.ts";
+import type { RedisConnection } from "./connection.ts";
+
+export interface RedisBusDeps {
+  readonly redis: RedisConnection;
+  readonly limits: Pick<Limits, "busPendingMaxBytes">;
+}
+
+/** The time to live is set with the first increment alone, in the same step. */
+const COUNT = `
+local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return sum`;
+
+/** What a command takes beside its payload, in the connection's buffer and in ioredis. */
+const COMMAND_BYTES = 256;
+
+/** Closing the bus leaves the connection to its owner. */
+export function createRedisBus({ redis, limits }: RedisBusDeps): Bus {
+  const channelOf = (channel: string) => `${redis.prefix}bus:${channel}`;
+  const subscriptions = new Set<Subscription>();
+  let pendingBytes = 0;
+  let dropped = 0;
+  let isClosed = false;
+
+  /** Undefined, and one more dropped, where Redis cannot take it now (U2). */
+  const offer = async <T>(bytes: number, send: () => Promise<T>): Promise<T | undefined> => {
+    const size = bytes + COMMAND_BYTES;
+    if (isClosed || !redis.isReady || pendingBytes + size > limits.busPendingMaxBytes) {
+      dropped += 1;
+      return undefined;
+    }
+    pendingBytes += size;
+    try {
+      return await send();
+    } catch {
+      dropped += 1;
+      return undefined;
+    } finally {
+      pendingBytes -= size;
+    }
+  };
+
+  return {
+    publish(channel, message) {
+      const bytes = Buffer.from(message);
+      const to = channelOf(channel);
+      void offer(bytes.length, () => redis.run("publishing", (client) => client.publish(to, bytes)));
+    },
+
+    subscribe(channel, onMessage) {
+      const listening = redis.listen(channelOf(channel), { onMessage });
+      const subscription: Subscription = {
+        close() {
+          listening.close();
+          subscriptions.delete(subscription);
+        },
+      };
+      subscriptions.add(subscription);
+      return subscription;
+    },
+
+    async count(key, by, ttlMs) {
+      const at = `${redis.prefix}count:${key}`;
+      const sum = await offer(at.length, () =>
+        redis.run("counting", (client) => client.eval(COUNT, 1, at, by, ttlMs)),
+      );
+      return typeof sum === "number" ? sum : undefined;
+    },
+
+    get dropped() {
+      return dropped;
+    },
+
+    async close() {
+      isClosed = true;
+      for (const subscription of subscriptions) subscription.close();
+    },
+  };
+}
