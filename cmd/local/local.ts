@@ -131,7 +131,19 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     progress("recovering the shards");
     const sink = createClickHouseCountSink(clickhouse);
     const rawProgress = await readRawProgress(clickhouse);
-    const shards = await shardsToServe({ routing, nowMs: clock.now(), limits, clicks, sink, rawProgress });
+    const { serve: shards, foldAnew } = await shardsToServe({
+      routing,
+      nowMs: clock.now(),
+      limits,
+      clicks,
+      sink,
+      rawProgress,
+    });
+    const stores = rocksShardStores(join(dataDir, "state"));
+    for (const shard of foldAnew) {
+      logger.warn({ shard }, "ClickHouse has no counts of this shard: made again from the log");
+      await stores.destroy(shard);
+    }
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
     const host = await ShardHost.start({
@@ -140,7 +152,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       clicks,
       deadLetters: deadLetterLog,
       spill: log.topic("clicks-spill"),
-      stores: rocksShardStores(join(dataDir, "state")),
+      stores,
       sink,
       clock,
       random,

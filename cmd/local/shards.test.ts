@@ -17,7 +17,8 @@ async function served(countedTo: number, rawTo: number, nowMs = LONG_AFTER) {
   const sink = createMemoryCountSink();
   for (let n = 0; n < 3; n++) await clicks.append(3, sampleBlock(n));
   await sink.writeCheckpoints([{ shard: 3, epoch: 1, offset: countedTo - 1, watermarkMs: 0 }]);
-  return shardsToServe({ routing, nowMs, limits, clicks, sink, rawProgress: new Map([[3, rawTo]]) });
+  const rawProgress = new Map([[3, rawTo]]);
+  return (await shardsToServe({ routing, nowMs, limits, clicks, sink, rawProgress })).serve;
 }
 
 describe("shardsToServe", () => {
@@ -37,6 +38,15 @@ describe("shardsToServe", () => {
     await expect(served(4, 3)).rejects.toMatchObject(refused);
     await expect(served(3, 4)).rejects.toMatchObject(refused);
   });
+});
+
+test("minutes older than the stores remember were missing once ClickHouse's folder was lost", async () => {
+  const clicks = createMemoryLog();
+  const sink = createMemoryCountSink();
+  for (const shard of [0, 1]) await clicks.append(shard, sampleBlock(1));
+  await sink.writeCheckpoints([{ shard: 1, epoch: 1, offset: 0, watermarkMs: 0 }]);
+  const asked = { routing, nowMs: START, limits, clicks, sink, rawProgress: new Map<number, number>() };
+  expect(await shardsToServe(asked)).toEqual({ serve: [0, 1, 2, 3], foldAnew: [0] });
 });
 
 test("a log holds clicks from its first block on, in whichever partition", async () => {

@@ -5,6 +5,8 @@
  *     has all of its partition: a kill may have come between a click's answer and its counts.
  *  H2 ClickHouse never has more of a partition than the log does: what the log lost was counted
  *     and acknowledged, and new counts under its offsets would be taken for old ones.
+ *  H3 Where ClickHouse has nothing of a partition, its shard is folded anew: a store remembers
+ *     windows for hours only, the log has them for days.
  */
 import { AdtallyError } from "../../actors/core/errors.ts";
 import type { Limits } from "../../actors/core/limits.ts";
@@ -28,12 +30,19 @@ export function shardsEver({ newestFirst }: RoutingTable): readonly number[] {
   return Array.from({ length: count }, (_, shard) => shard);
 }
 
+export interface ShardsToServe {
+  readonly serve: readonly number[];
+  /** Those of them whose stores are to be destroyed first (H3). */
+  readonly foldAnew: readonly number[];
+}
+
 /** @throws LOG_BEHIND_STATE (H2) */
-export async function shardsToServe(deps: ShardsDeps): Promise<readonly number[]> {
+export async function shardsToServe(deps: ShardsDeps): Promise<ShardsToServe> {
   const { routing, nowMs, limits, clicks, sink, rawProgress } = deps;
   const inUse = new Set(shardsInUse(routing, nowMs, limits));
   const counted = new Map((await sink.readCheckpoints()).map(({ shard, offset }) => [shard, offset + 1]));
   const serve: number[] = [];
+  const foldAnew: number[] = [];
   for (const shard of shardsEver(routing)) {
     const { earliest, next } = await clicks.bounds(shard);
     const countedTo = counted.get(shard) ?? earliest;
@@ -47,9 +56,11 @@ export async function shardsToServe(deps: ShardsDeps): Promise<readonly number[]
           `remove the folders "state" and "clickhouse", which are made again from it`,
       );
     }
-    if (inUse.has(shard) || Math.min(countedTo, rawTo) < next) serve.push(shard);
+    if (!inUse.has(shard) && Math.min(countedTo, rawTo) >= next) continue;
+    serve.push(shard);
+    if (next > 0 && !counted.has(shard)) foldAnew.push(shard);
   }
-  return serve;
+  return { serve, foldAnew };
 }
 
 /** Whether any click was ever written down: by then the small files of the folder were there. */
