@@ -37,6 +37,11 @@ export interface LogRecord extends Block {
   readonly offset: number;
 }
 
+/** A new writer's id: 48 random bits, never 0. Two lives share one once in 10^14. */
+export function writerId(random: (count: number) => Buffer): number {
+  return Math.max(1, random(6).readUIntBE(0, 6));
+}
+
 export function makeBlock(header: Omit<BlockHeader, "formatVersion" | "crc">, value: Buffer): Block {
   return { header: { ...header, formatVersion: BLOCK_FORMAT_VERSION, crc: crc32(value) }, value };
 }

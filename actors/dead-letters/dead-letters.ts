@@ -41,7 +41,8 @@ export interface Replay {
   readonly verdict: string;
   readonly reason: string;
   readonly shard: number;
-  readonly logOffset: number;
+  /** Undefined where the click was only deferred. */
+  readonly logOffset: number | undefined;
 }
 
 interface Position {

@@ -42,7 +42,7 @@ interface Pending {
 }
 
 interface PartResult {
-  readonly offset: number;
+  readonly offset: number | undefined;
   readonly outcomes: Uint8Array;
 }
 
@@ -132,5 +132,7 @@ async function submitAll(
     }
   });
   const last = parts.length - 1;
-  return { verdicts, reasons, place: { shard: parts[last]!.shard, offset: results[last]!.offset } };
+  const offset = results[last]!.offset;
+  const place = offset === undefined ? undefined : { shard: parts[last]!.shard, offset };
+  return { verdicts, reasons, place };
 }

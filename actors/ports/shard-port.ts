@@ -23,8 +23,8 @@ export interface Submission {
 }
 
 export interface SubmissionResult {
-  /** Offset of the block that holds these rows. */
-  readonly offset: number;
+  /** Offset of the block that holds these rows; undefined where they are DEFERRED. */
+  readonly offset: number | undefined;
   /** Two bytes a row: verdict, reason. */
   readonly outcomes: Uint8Array;
 }

@@ -3,6 +3,7 @@
  * flush to ClickHouse (one insert for all shards, so that parts stay few and large), restart
  * of a shard whose store went bad. It is the ShardPort of a single process.
  */
+import { writerId } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { ClickLog } from "../ports/click-log.ts";
@@ -176,8 +177,7 @@ export class ShardHost implements ShardPort {
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
     const { clicks, clock, deadLetters, defer, limits, logger, random, spill, stores } = this.#deps;
-    // 48 random bits, never 0: two incarnations of one shard share a writer id once in 10^14.
-    const identity = { shard, epoch, writer: Math.max(1, random(6).readUIntBE(0, 6)) };
+    const identity = { shard, epoch, writer: writerId(random) };
     const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
     const deps: ActorDeps = {
       identity,

@@ -53,8 +53,10 @@ export async function openGateway(
   let catalogueFails = false;
   const catalogue = await openCatalogue(() => catalogueFails);
   const issue = { codec, table: () => table, random: systemRandom, limits, publicUrl: "http://localhost" };
+  const shardPort = createDirectShardPort({ shards, clock, limits });
   const gateway = createGateway({
-    shardPort: createDirectShardPort({ shards, clock, limits }),
+    shardPort,
+    httpShardPort: shardPort,
     catalogue,
     codec,
     routing: () => table,

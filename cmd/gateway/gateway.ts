@@ -24,7 +24,10 @@ import type { Logger } from "../../actors/runtime/log.ts";
 import type { TokenCodec } from "../../actors/token/token.ts";
 
 export interface GatewayDeps {
+  /** For gRPC, where an overloaded shard refuses: a client can wait. */
   readonly shardPort: ShardPort;
+  /** For browsers, which cannot: where what a shard does not take is spilled. */
+  readonly httpShardPort: ShardPort;
   readonly catalogue: Catalogue;
   readonly codec: TokenCodec;
   readonly routing: () => RoutingTable;
@@ -81,7 +84,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     intake,
     codec,
     catalogue,
-    shardPort,
+    shardPort: deps.httpShardPort,
     clientAddress,
     clock,
     limits,

@@ -18,6 +18,7 @@ import { createApi } from "../../actors/adapters/http/api.ts";
 import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
 import { openRocksKeyStore } from "../../actors/adapters/rocksdb/key-store.ts";
 import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
+import { writerId } from "../../actors/block/block.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import { idKeyOf } from "../../actors/core/ids.ts";
 import { assertLimits, type Limits } from "../../actors/core/limits.ts";
@@ -29,6 +30,7 @@ import type { Clock, RandomBytes } from "../../actors/runtime/clock.ts";
 import type { Logger } from "../../actors/runtime/log.ts";
 import { createMetrics } from "../../actors/runtime/metrics.ts";
 import { ShardHost } from "../../actors/shard/host.ts";
+import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
@@ -146,12 +148,13 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     }
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
+    const spill = log.topic("clicks-spill");
     const host = await ShardHost.start({
       shards: shards.map((shard) => ({ shard, epoch: EPOCH })),
       limits,
       clicks,
       deadLetters: deadLetterLog,
-      spill: log.topic("clicks-spill"),
+      spill,
       stores,
       sink,
       clock,
@@ -186,6 +189,14 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       shards: new Map(shards.map((shard) => [shard, host])),
       clock,
       limits,
+    });
+    const spilling = createSpillingShardPort({
+      inner: shardPort,
+      spill,
+      writer: writerId(random),
+      limits,
+      clock,
+      logger,
     });
     const publicUrl = config.publicUrl ?? `http://${config.host}:${config.httpPort}`;
     const placement = createPlacementService({
@@ -224,7 +235,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     closing(() => app.close());
 
     const gateway = createGateway({
-      shardPort,
+      shardPort: spilling.patient,
+      httpShardPort: spilling,
       catalogue,
       codec,
       routing: () => routing,

@@ -40,7 +40,7 @@ export function decodeSubmission(bytes: Buffer): { requestId: number; submission
 
 export function encodeSubmissionResult(requestId: number, { offset, outcomes }: SubmissionResult): Buffer {
   const writer = protobuf.Writer.create().uint32(ResultTag.requestId).uint64(requestId);
-  writer.uint32(ResultTag.offset).uint64(offset);
+  if (offset !== undefined) writer.uint32(ResultTag.offset).uint64(offset);
   return writer.uint32(ResultTag.outcomes).bytes(outcomes).finish() as Buffer;
 }
 

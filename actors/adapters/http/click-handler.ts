@@ -4,10 +4,11 @@
  *
  *  C1 A Location is the destination that the catalogue registered for the token's ad, or there
  *     is none. Nothing of the request gets into an answer.
- *  C2 A redirect of a click that counts is sent only once its row is durable.
+ *  C2 A redirect of a click that counts is sent only once its row is durable: in the click log, or
+ *     in the spill from which its shard will take it.
  *  C3 Whatever the request says, the answer is below 500. 503 is for what is ours: no room, no
- *     answer from a shard or the catalogue, a routing generation that is not here yet. (Spill
- *     will take those clicks and let the user go on; until then the user is asked to try again.)
+ *     answer from the catalogue, a routing generation that is not here yet, or a click that
+ *     neither its shard nor the spill could take.
  *  C4 HEAD and prefetches are answered as a GET would be, and never handed on.
  */
 import { AdtallyError, isAdtallyError } from "../../core/errors.ts";

@@ -1,0 +1,161 @@
+/**
+ * A ShardPort that does not fail while anything durable is left: what a shard does not take in
+ * time goes to the spill topic, and what that does not take to the gateway's own disk (the
+ * spool). Both are drained later with the usual verdicts; the caller is told DEFERRED.
+ *
+ * Invariants:
+ *  S1 DEFERRED is told only once the rows are durable in the spill or the spool.
+ *  S2 Rows that the shard took all the same (its answer was lost, or late) are found to be
+ *     repeats when they are drained: dedup is by id, so diverting is always safe.
+ *  S3 While a shard owes an answer that is overdue, new rows for it are diverted at once: a
+ *     shard that hangs makes nobody wait but the first. The same holds for the spill topic.
+ */
+import { makeBlock, type Block } from "../block/block.ts";
+import { AdtallyError, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
+import type { Limits } from "../core/limits.ts";
+import { Reason, Verdict } from "../core/verdict.ts";
+import type { ClickLog } from "../ports/click-log.ts";
+import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-port.ts";
+import { withDeadline } from "../runtime/deadline.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+
+export interface SpillDeps {
+  readonly inner: ShardPort;
+  readonly spill: ClickLog;
+  /** The gateway's own disk; without one, what the spill does not take fails as the shard did. */
+  readonly spool?: ClickLog;
+  /** Random id of this process's life (1 … 2^48-1): names its spilled blocks. */
+  readonly writer: number;
+  readonly limits: Pick<Limits, "spillAfterMs" | "spillDeadlineMs">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface SpillingShardPort extends ShardPort {
+  /**
+   * For gRPC: waits as long as the shard may take, and passes on that it is overloaded. A client
+   * can wait and try again; a browser cannot.
+   */
+  readonly patient: ShardPort;
+  readonly stats: { readonly spilled: number; readonly spooled: number };
+}
+
+/** Failures that say nothing against the rows: they can be decided later. */
+const DIVERTED: readonly ErrorCode[] = ["NOT_OWNER", "SHARD_HALTED", "DEADLINE_EXCEEDED", "ABORTED"];
+
+export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
+  const { inner, spill, spool, writer, limits, clock, logger } = deps;
+  const stats = { spilled: 0, spooled: 0 };
+  /** Submissions whose answer is overdue, by shard. */
+  const overdue = new Map<number, number>();
+  let spillOverdue = 0;
+  let sequence = 0;
+
+  /** Gives up on a shard after `spillAfterMs`, and at once while it owes older answers (S3). */
+  function attempt(submission: Submission): Promise<SubmissionResult> {
+    const { shard } = submission;
+    if ((overdue.get(shard) ?? 0) > 0) {
+      return Promise.reject(new AdtallyError("DEADLINE_EXCEEDED", `shard ${shard} owes answers`));
+    }
+    const withdrawal = new AbortController();
+    const answer = inner.submit({ ...submission, signal: withdrawal.signal });
+    return new Promise((resolve, reject) => {
+      let isOverdue = false;
+      const timer = clock.after(limits.spillAfterMs, () => {
+        isOverdue = true;
+        overdue.set(shard, (overdue.get(shard) ?? 0) + 1);
+        withdrawal.abort();
+        reject(new AdtallyError("DEADLINE_EXCEEDED", `shard ${shard} did not answer in time`));
+      });
+      const settled = () => {
+        timer.cancel();
+        if (isOverdue) overdue.set(shard, overdue.get(shard)! - 1);
+      };
+      answer.then(
+        (result) => {
+          settled();
+          resolve(result);
+        },
+        (error: unknown) => {
+          settled();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  async function divert(submission: Submission, why: unknown): Promise<SubmissionResult> {
+    const block = blockOf(submission);
+    if (spillOverdue === 0) {
+      try {
+        await appendToSpill(submission.shard, block);
+        stats.spilled += submission.count;
+        return deferred(submission);
+      } catch (error) {
+        if (spool === undefined) throw why;
+        logger.warn({ shard: submission.shard, error: messageOf(error) }, "spill failed: spooling to disk");
+      }
+    }
+    if (spool === undefined) throw why;
+    await spool.append(submission.shard, block);
+    stats.spooled += submission.count;
+    return deferred(submission);
+  }
+
+  async function appendToSpill(shard: number, block: Block): Promise<void> {
+    const append = spill.append(shard, block);
+    try {
+      await withDeadline(clock, limits.spillDeadlineMs, "the spill", append);
+    } catch (error) {
+      if (isAdtallyError(error, "DEADLINE_EXCEEDED")) {
+        spillOverdue += 1;
+        const settled = () => void (spillOverdue -= 1);
+        append.then(settled, settled);
+      }
+      throw error;
+    }
+  }
+
+  function blockOf({ rows, count }: Submission): Block {
+    sequence += 1;
+    const header = {
+      epoch: 0,
+      writer,
+      sequence,
+      rowCount: count,
+      appendTimeMs: clock.now(),
+      sourceOffset: -1,
+    };
+    // A copy: the rows belong to the caller again once it is answered.
+    return makeBlock(header, Buffer.from(rows));
+  }
+
+  async function orDivert(
+    submission: Submission,
+    answer: Promise<SubmissionResult>,
+    codes: readonly ErrorCode[],
+  ): Promise<SubmissionResult> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!isAdtallyError(error) || !codes.includes(error.code)) throw error;
+      return divert(submission, error);
+    }
+  }
+
+  return {
+    stats,
+    submit: (submission) => orDivert(submission, attempt(submission), ["OVERLOADED", ...DIVERTED]),
+    patient: { submit: (submission) => orDivert(submission, inner.submit(submission), DIVERTED) },
+  };
+}
+
+function deferred({ count }: Submission): SubmissionResult {
+  const outcomes = new Uint8Array(count * 2);
+  for (let at = 0; at < outcomes.length; at += 2) {
+    outcomes[at] = Verdict.DEFERRED;
+    outcomes[at + 1] = Reason.NONE;
+  }
+  return { offset: undefined, outcomes };
+}
