@@ -1,27 +1,29 @@
 /**
- * The one way to ClickHouse: @clickhouse/client with our deadlines, bounds and errors.
+ * The one way to ClickHouse: @clickhouse/client with our deadlines, bounds, retries and errors.
  * Sink, ingester, migrations and reports use it; the server may be embedded or real.
+ *
+ *  K1 Every call ends by its deadline, retries included.
+ *  K2 Reads and inserts are tried again where that can help (errors.ts): every insert of adtally
+ *     may be repeated. Statements are tried once: a DDL's repetition is its caller's decision.
+ *  K3 A failure is COUNT_SINK_UNAVAILABLE or COUNT_SINK_REJECTED, with ClickHouse's own words.
  */
-import { Readable } from "node:stream";
-import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
-import { AdtallyError, messageOf } from "../../core/errors.ts";
-
-export interface ClickHouseAddress {
-  readonly url: string;
-  readonly username?: string;
-  readonly password?: string;
-}
+import { Readable, addAbortSignal } from "node:stream";
+import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import { createAgent } from "./agent.ts";
+import { certificateLogin, resolveOptions, type ClickHouseOptions } from "./options.ts";
+import { withRetries } from "./retry.ts";
 
 export type Parameters = Readonly<Record<string, unknown>>;
+export type Settings = Readonly<Record<string, string | number>>;
 
 export interface InsertOptions {
   readonly parameters?: Parameters;
-  readonly settings?: Readonly<Record<string, string | number>>;
+  readonly settings?: Settings;
 }
 
 export interface ClickHouse {
   /** A statement without a result. */
-  command(sql: string, parameters?: Parameters): Promise<void>;
+  command(sql: string, parameters?: Parameters, settings?: Settings): Promise<void>;
   /** Rows as objects; 64-bit integers come as decimal strings. */
   rows<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
   /** A query's whole result in the format that `sql` ends with. */
@@ -32,119 +34,101 @@ export interface ClickHouse {
   close(): Promise<void>;
 }
 
-const REQUEST_DEADLINE_MS = 30_000;
-const MAX_SOCKETS = 8;
-
-/** Names of ClickHouse's errors after which the same request may succeed. */
-const RETRYABLE = new Set([
-  "ABORTED",
-  "ALL_CONNECTION_TRIES_FAILED",
-  "CANNOT_OPEN_FILE",
-  "CANNOT_SCHEDULE_TASK",
-  "KEEPER_EXCEPTION",
-  "MEMORY_LIMIT_EXCEEDED",
-  "NETWORK_ERROR",
-  "NOT_ENOUGH_SPACE",
-  "NO_ZOOKEEPER",
-  "QUERY_WAS_CANCELLED",
-  "SOCKET_TIMEOUT",
-  "TABLE_IS_READ_ONLY",
-  "TIMEOUT_EXCEEDED",
-  "TOO_FEW_LIVE_REPLICAS",
-  "TOO_MANY_PARTS",
-  "TOO_MANY_SIMULTANEOUS_QUERIES",
-]);
-
-export function asSinkError(error: unknown, doing: string): AdtallyError {
-  if (error instanceof AdtallyError) return error;
-  if (error instanceof ClickHouseError && !RETRYABLE.has(error.type ?? ""))
-    return new AdtallyError(
-      "COUNT_SINK_REJECTED",
-      `ClickHouse refused ${doing}: code ${error.code} ${error.type ?? ""}: ${error.message}`,
-      { cause: error },
-    );
-  const why = error instanceof ClickHouseError ? `${error.type}: ${error.message}` : messageOf(error);
-  return new AdtallyError("COUNT_SINK_UNAVAILABLE", `ClickHouse did not take ${doing}: ${why}`, {
-    cause: error,
-  });
+interface Asked {
+  readonly parameters?: Parameters | undefined;
+  readonly settings?: Settings | undefined;
+  readonly values?: readonly Uint8Array[];
 }
 
-export function connectClickHouse(address: ClickHouseAddress): ClickHouse {
+/**
+ * The server answers when it has the whole answer: what fails half way is an error, not a short
+ * result with the error's text behind it.
+ */
+const WHOLE_ANSWER: Settings = { wait_end_of_query: 1 };
+const JSON_FORM: Settings = {
+  output_format_json_quote_64bit_integers: 1,
+  // A user agent may be any bytes.
+  output_format_json_validate_utf8: 1,
+};
+
+/** @throws CONFIG_INVALID */
+export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
+  const resolved = resolveOptions(options);
+  const { deadlineMs, username, password } = resolved;
+  const login = certificateLogin(resolved);
+  const { agent, heard } = createAgent(resolved);
+  let closed = false;
   const client = createClient({
-    url: address.url,
-    ...(address.username === undefined ? {} : { username: address.username }),
-    ...(address.password === undefined ? {} : { password: address.password }),
+    url: resolved.url,
+    ...(login === undefined ? { username, password } : { set_basic_auth_header: false, http_headers: login }),
     application: "adtally",
     // Every failure is thrown; the caller logs what it does not handle.
     log: { level: ClickHouseLogLevel.OFF },
-    request_timeout: REQUEST_DEADLINE_MS,
-    max_open_connections: MAX_SOCKETS,
-    // Below the server's own keep-alive, so that a socket is never used just as it is closed.
-    keep_alive: { enabled: true, idle_socket_ttl: 2_500 },
-    compression: { request: false, response: false },
-    clickhouse_settings: {
-      output_format_json_quote_64bit_integers: 1,
-      // A user agent may be any bytes.
-      output_format_json_validate_utf8: 1,
+    request_timeout: deadlineMs,
+    // Also bounds the sockets, and knows the certificates.
+    http_agent: agent,
+    keep_alive: {
+      enabled: true,
+      idle_socket_ttl: resolved.idleSocketMs,
+      // A process whose event loop was held up would else use a socket long past its time.
+      eagerly_destroy_stale_sockets: true,
     },
+    compression: { request: false, response: false },
   });
+  /** One request; its whole answer. */
+  async function ask(sql: string, asked: Asked, signal: AbortSignal): Promise<Buffer> {
+    const { parameters, settings, values } = asked;
+    const { stream, response_headers } = await client.exec({
+      query: sql,
+      ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
+      ...(values === undefined ? {} : { values: Readable.from(values, { objectMode: false }) }),
+      clickhouse_settings: { ...settings },
+      abort_signal: signal,
+    });
+    heard(response_headers);
+    // The client's own signal ends with the answer's head.
+    addAbortSignal(signal, stream);
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  }
+  const retrying = (doing: string, sql: string, asked: Asked, attempts = resolved.attempts) =>
+    withRetries({ ...resolved, attempts, doing, isClosed: () => closed }, (signal) =>
+      ask(sql, asked, signal),
+    );
+  const readSettings: Settings = {
+    ...WHOLE_ANSWER,
+    // The server need not go on with a query that nobody waits for any more.
+    cancel_http_readonly_queries_on_client_close: 1,
+    max_execution_time: Math.ceil(deadlineMs / 1000),
+  };
 
   return {
-    async command(sql, parameters) {
-      try {
-        await client.command({
-          query: sql,
-          ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
-        });
-      } catch (error) {
-        throw asSinkError(error, "a statement");
-      }
+    async command(sql, parameters, settings) {
+      await retrying("a statement", sql, { parameters, settings: { ...settings, ...WHOLE_ANSWER } }, 1);
     },
     async rows<Row>(sql: string, parameters?: Parameters) {
-      try {
-        const result = await client.query({
-          query: sql,
-          format: "JSONEachRow",
-          ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
-        });
-        return await result.json<Row>();
-      } catch (error) {
-        throw asSinkError(error, "a query");
-      }
+      const lines = await retrying("a query", `${sql}\nFORMAT JSONEachRow`, {
+        parameters,
+        settings: { ...readSettings, ...JSON_FORM },
+      });
+      return lines
+        .toString("utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line) as Row);
     },
-    async bytes(sql, parameters) {
-      try {
-        const { stream } = await client.exec({
-          query: sql,
-          ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
-          // The server answers when it has all of it: a query that fails half way is an error, not
-          // a short result with the error's text behind it.
-          clickhouse_settings: { wait_end_of_query: 1 },
-        });
-        const chunks: Buffer[] = [];
-        for await (const chunk of stream) chunks.push(chunk as Buffer);
-        return Buffer.concat(chunks);
-      } catch (error) {
-        throw asSinkError(error, "a query");
-      }
-    },
+    bytes: (sql, parameters) => retrying("a query", sql, { parameters, settings: readSettings }),
     async insertBytes(sql, bytes, { parameters, settings } = {}) {
-      try {
-        const { stream } = await client.exec({
-          query: sql,
-          values: Readable.from(bytes, { objectMode: false }),
-          ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
-          ...(settings === undefined ? {} : { clickhouse_settings: { ...settings } }),
-        });
-        for await (const chunk of stream) void chunk;
-      } catch (error) {
-        throw asSinkError(error, "an insert");
-      }
+      await retrying("an insert", sql, { parameters, settings, values: bytes });
     },
     async ping() {
       const { success } = await client.ping();
       return success;
     },
-    close: () => client.close(),
+    close() {
+      closed = true;
+      return client.close();
+    },
   };
 }

@@ -3,6 +3,7 @@ import { COUNT_COLUMNS, type CountRow } from "../../ports/count-sink.ts";
 import { countSinkConformance } from "../../ports/count-sink.conformance.ts";
 import { connectClickHouse } from "./client.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
+import { ERROR_CLASSES } from "./errors.ts";
 import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
 
 async function seenCounts({ clickhouse }: EngineFixture): Promise<readonly CountRow[]> {
@@ -43,6 +44,14 @@ describe("errors of the sink", () => {
     fixture = await openEngineFixture();
   });
   afterAll(() => fixture.close());
+
+  test("the listed errors have the numbers and names of ClickHouse itself", async () => {
+    const named = await fixture.clickhouse.rows<{ code: number; name: string }>(
+      "SELECT code, errorCodeToName(code) AS name FROM (SELECT arrayJoin({codes:Array(UInt16)}) AS code)",
+      { codes: ERROR_CLASSES.map(([code]) => code) },
+    );
+    expect(named).toEqual(ERROR_CLASSES.map(([code, name]) => ({ code, name })));
+  });
 
   test("nobody at the port is COUNT_SINK_UNAVAILABLE", async () => {
     const nobody = connectClickHouse({ url: "http://127.0.0.1:9" });

@@ -1,0 +1,113 @@
+/**
+ * How a ClickHouse server is reached: address, rights, certificates, patience. Programs fill
+ * these from their configuration; the embedded engine needs the URL alone.
+ */
+import { readFile } from "node:fs/promises";
+import { AdtallyError, messageOf } from "../../core/errors.ts";
+import { systemClock, systemRandom, type Clock, type RandomBytes } from "../../runtime/clock.ts";
+
+/** PEM. */
+export interface ClickHouseTls {
+  /** Authority of the server's certificate; without it the ones that Node knows. */
+  readonly ca?: Buffer;
+  /** Client certificate and its key. With no password they are the login as well. */
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+export interface ClickHouseOptions {
+  /** http(s)://host:port, and nothing behind it. */
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls?: ClickHouseTls;
+  /** One call, its retries included. */
+  readonly deadlineMs?: number;
+  /** Tries of one call at the most. */
+  readonly attempts?: number;
+  readonly maxSockets?: number;
+  /**
+   * An idle socket is closed after this, or a second before the time that the server's
+   * Keep-Alive header names, so that no request goes into a socket that is just being closed.
+   */
+  readonly idleSocketMs?: number;
+  readonly clock?: Clock;
+  readonly random?: RandomBytes;
+}
+
+export interface ResolvedOptions extends Required<Omit<ClickHouseOptions, "username" | "password" | "tls">> {
+  readonly username: string;
+  readonly password: string;
+  readonly tls: ClickHouseTls | undefined;
+}
+
+const invalid = (what: string): AdtallyError => new AdtallyError("CONFIG_INVALID", `ClickHouse: ${what}`);
+
+/** @throws CONFIG_INVALID */
+export function resolveOptions(options: ClickHouseOptions): ResolvedOptions {
+  const { tls, username = "default", password = "" } = options;
+  let url: URL;
+  try {
+    url = new URL(options.url);
+  } catch {
+    throw invalid("the URL cannot be read; write http://host:8123 or https://host:8443");
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw invalid(
+      `the URL begins with ${url.protocol}; adtally speaks ClickHouse's HTTP interface: http:// or https://`,
+    );
+  if (url.username !== "" || url.password !== "")
+    throw invalid(
+      "the URL holds a user or a password; give them by their own settings, so that no log shows them",
+    );
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "")
+    throw invalid(`the URL goes on behind host and port ('${url.pathname}${url.search}'); leave that out`);
+  if (tls !== undefined && url.protocol === "http:")
+    throw invalid("certificates are given, but the URL is http://; write https://");
+  if ((tls?.cert === undefined) !== (tls?.key === undefined))
+    throw invalid("a client certificate needs its key, and a key its certificate: give both or none");
+  return {
+    deadlineMs: 30_000,
+    attempts: 4,
+    maxSockets: 8,
+    idleSocketMs: 2_500,
+    clock: systemClock,
+    random: systemRandom,
+    ...options,
+    username,
+    password,
+    tls,
+  };
+}
+
+/** With a client certificate and no password, the certificate is the login. */
+export function certificateLogin({
+  tls,
+  username,
+  password,
+}: ResolvedOptions): Record<string, string> | undefined {
+  if (tls?.cert === undefined || password !== "") return undefined;
+  return { "X-ClickHouse-User": username, "X-ClickHouse-SSL-Certificate-Auth": "on" };
+}
+
+export interface TlsFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** @throws CONFIG_INVALID, naming the file that cannot be read */
+export async function readTlsFiles(files: TlsFiles): Promise<ClickHouseTls> {
+  const read = async (what: string, path: string): Promise<Buffer> => {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      throw invalid(`the ${what} ${path} cannot be read: ${messageOf(error)}`);
+    }
+  };
+  return {
+    ...(files.ca === undefined ? {} : { ca: await read("authority's certificate", files.ca) }),
+    ...(files.cert === undefined ? {} : { cert: await read("client certificate", files.cert) }),
+    ...(files.key === undefined ? {} : { key: await read("client certificate's key", files.key) }),
+  };
+}
