@@ -82,7 +82,7 @@ export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
           server.forceShutdown();
           resolve();
         });
-        void Promise.all(services.map((service) => service.drain?.())).then(() =>
+        void Promise.all(services.map(async (service) => service.drain?.())).then(() =>
           server.tryShutdown(() => {
             timer.cancel();
             resolve();

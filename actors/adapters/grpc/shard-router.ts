@@ -1,0 +1,303 @@
+/**
+ * ShardPort over many actor hosts: one client per host of the newest assignment, each submission
+ * to its shard's owner, again and elsewhere until an answer comes or `submitDeadlineMs` is over.
+ *
+ *   submit ──► owner ──answer──► resolved
+ *      ▲         │ NOT_OWNER, ABORTED (unreachable, stream broke)
+ *      │         ▼
+ *      └── back-off, or the shard's next owner, whichever comes first; `refresh` is asked
+ *
+ *  N1 A lower (or equal) version than the newest one is ignored (V1).
+ *  N2 Any submission may be sent more than once (P4); the first answer that comes is passed on.
+ *     When a shard moves, its former owner has `shardMoveGraceMs` to answer what it was given
+ *     before the new one is asked too: a move in good order makes no duplicates.
+ *  N3 "Nothing was taken" (P3) is said only where no attempt was left open; else it is ABORTED.
+ *  N4 At most `mailboxMaxClicks` clicks are held for one host, waiting ones included: OVERLOADED
+ *     past it, at once. OVERLOADED and SHARD_HALTED of a host are passed on at once too.
+ *  N5 A host that is gone from the assignment is given nothing more; its client closes once
+ *     what is in flight there has been answered or is too late.
+ */
+import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
+import { NO_ASSIGNMENT } from "../../assignment/assignment.ts";
+import type { Assignment } from "../../assignment/assignment.ts";
+import type { Limits } from "../../core/limits.ts";
+import type { ShardPort, Submission, SubmissionResult } from "../../ports/shard-port.ts";
+import type { Clock, RandomBytes } from "../../runtime/clock.ts";
+import type { Logger } from "../../runtime/log.ts";
+import type { ShardClient } from "./shard-client.ts";
+
+/** Why a submission was sent once more. */
+export const RETRY_REASONS = ["no_owner", "not_owner", "unreachable", "moved"] as const;
+export type RetryReason = (typeof RETRY_REASONS)[number];
+
+export interface ShardRouterDeps {
+  /** A client of the host at this address; it belongs to the router. */
+  readonly connect: (address: string) => ShardClient;
+  /** Asks for the newest assignment, which comes by `setAssignment`, soon or never. */
+  readonly refresh: () => void;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly logger: Logger;
+  readonly onRetry?: (why: RetryReason) => void;
+}
+
+export interface HostState {
+  readonly host: string;
+  readonly address: string;
+  readonly isReachable: boolean;
+  /** Clicks held for it, waiting ones included. */
+  readonly clicks: number;
+}
+
+export interface ShardRouter extends ShardPort {
+  /** False where the table is not newer than the one in use (N1). */
+  setAssignment(assignment: Assignment): boolean;
+  readonly assignment: Assignment;
+  /** Hosts of the assignment, in its order. */
+  hosts(): readonly HostState[];
+  /** Takes no more, and resolves once all that it holds has been answered or is too late. */
+  drain(): Promise<void>;
+  close(): void;
+}
+
+interface Link {
+  readonly host: string;
+  readonly address: string;
+  readonly client: ShardClient;
+  clicks: number;
+}
+
+interface Owner {
+  readonly link: Link;
+  readonly epoch: number;
+}
+
+/** A submission that was taken and is not answered yet. */
+interface Held {
+  readonly submission: Submission;
+  readonly deadlineAtMs: number;
+  /** Whom it was last sent to. */
+  owner: Owner | undefined;
+  /** Some attempt may have been taken though nobody said so. */
+  isOpen: boolean;
+  isDone: boolean;
+  /** Called when the shard's owner changes, and when it is done. */
+  onChange: () => void;
+  resolve(result: SubmissionResult): void;
+  reject(error: AdtallyError): void;
+}
+
+type Attempt = "done" | "moved" | AdtallyError;
+
+const NOTHING_TAKEN = new Set(["NOT_OWNER", "OVERLOADED", "SHARD_HALTED"]);
+
+export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
+  const { connect, limits, clock, random, logger } = deps;
+  const links = new Map<string, Link>();
+  /** Shard to owner, of the newest assignment. */
+  let owners = new Map<number, Owner>();
+  let assignment = NO_ASSIGNMENT;
+  const held = new Set<Held>();
+  let clicksOfNobody = 0;
+  let refreshedAtMs = -Infinity;
+  let isClosed = false;
+  let whenEmpty: (() => void) | undefined;
+
+  function refresh(): void {
+    const now = clock.monotonic();
+    if (now - refreshedAtMs < limits.assignmentRefreshMinMs) return;
+    refreshedAtMs = now;
+    deps.refresh();
+  }
+
+  function charge(owner: Owner | undefined, clicks: number): void {
+    if (owner === undefined) clicksOfNobody += clicks;
+    else owner.link.clicks += clicks;
+  }
+
+  function settle(item: Held): void {
+    item.isDone = true;
+    held.delete(item);
+    charge(item.owner, -item.submission.count);
+    item.onChange();
+    if (held.size === 0) whenEmpty?.();
+  }
+
+  function fail(item: Held, error: AdtallyError): void {
+    if (item.isDone) return;
+    settle(item);
+    if (!item.isOpen || !NOTHING_TAKEN.has(error.code)) return item.reject(error);
+    const hint = error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs };
+    const message = `an earlier attempt may have been taken; the last one: ${error.message}`;
+    item.reject(new AdtallyError("ABORTED", message, { ...hint, cause: error }));
+  }
+
+  /** Sends it to the owner of now. "moved": no answer yet, and there is another owner to ask. */
+  function attempt(item: Held, remainingMs: number): Promise<Attempt> {
+    const { submission } = item;
+    const owner = owners.get(submission.shard);
+    charge(item.owner, -submission.count);
+    charge(owner, submission.count);
+    item.owner = owner;
+    if (owner === undefined) {
+      const detail = `assignment ${assignment.version} names no host for shard ${submission.shard}`;
+      return Promise.resolve(new AdtallyError("NOT_OWNER", detail));
+    }
+    const hasMoved = () => owners.get(submission.shard)?.link !== owner.link;
+    return new Promise((resolve) => {
+      item.onChange = () => {
+        if (item.isDone) resolve("done");
+        else if (hasMoved()) clock.after(limits.shardMoveGraceMs, () => hasMoved() && resolve("moved"));
+      };
+      owner.link.client.submit(submission, remainingMs).then(
+        (result) => {
+          if (!item.isDone) {
+            settle(item);
+            item.resolve(result);
+          }
+          resolve("done");
+        },
+        (error: unknown) => resolve(isAdtallyError(error) ? error : aborted(error)),
+      );
+    });
+  }
+
+  /** Waits, but no longer than until the shard has another owner or the submission is done. */
+  function pause(item: Held, waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = clock.after(waitMs, resolve);
+      item.onChange = () => {
+        timer.cancel();
+        resolve();
+      };
+      // It may have changed since the attempt was made.
+      if (item.isDone || isChanged(item)) item.onChange();
+    });
+  }
+
+  function isChanged({ submission, owner }: Held): boolean {
+    const now = owners.get(submission.shard);
+    return now?.link !== owner?.link || now?.epoch !== owner?.epoch;
+  }
+
+  async function carry(item: Held): Promise<void> {
+    for (let failures = 0; ;) {
+      const outcome = await attempt(item, item.deadlineAtMs - clock.monotonic());
+      if (item.isDone || outcome === "done") return;
+      if (outcome === "moved") {
+        item.isOpen = true;
+        deps.onRetry?.("moved");
+        if (item.deadlineAtMs - clock.monotonic() <= 0) return fail(item, tooLate(item));
+        continue;
+      }
+      const { code } = outcome;
+      if (code === "ABORTED" || code === "DEADLINE_EXCEEDED") item.isOpen = true;
+      if (code === "DEADLINE_EXCEEDED") refresh();
+      if (code !== "NOT_OWNER" && code !== "ABORTED") return fail(item, outcome);
+      failures += 1;
+      refresh();
+      const remainingMs = item.deadlineAtMs - clock.monotonic();
+      const waitMs = outcome.retryAfterMs ?? backOffMs(failures);
+      if (remainingMs > 0) await pause(item, Math.min(waitMs, remainingMs));
+      if (item.isDone) return;
+      if (item.deadlineAtMs - clock.monotonic() <= 0) {
+        return fail(item, code === "NOT_OWNER" ? outcome : tooLate(item, outcome));
+      }
+      deps.onRetry?.(
+        item.owner === undefined ? "no_owner" : code === "NOT_OWNER" ? "not_owner" : "unreachable",
+      );
+    }
+  }
+
+  /** Between half and all of a wait that doubles: many submissions fail at one instant. */
+  function backOffMs(failures: number): number {
+    const longest = Math.min(limits.reconnectMaxMs, limits.reconnectMinMs * 2 ** (failures - 1));
+    return longest * (0.5 + random(1)[0]! / 512);
+  }
+
+  function tooLate({ submission }: Held, last?: AdtallyError): AdtallyError {
+    const why = last === undefined ? "" : `; the last attempt: ${last.message}`;
+    const detail = `shard ${submission.shard} did not answer within ${limits.submitDeadlineMs} ms${why}`;
+    return new AdtallyError("DEADLINE_EXCEEDED", detail, { cause: last });
+  }
+
+  return {
+    submit(submission) {
+      if (isClosed) return Promise.reject(new AdtallyError("ABORTED", "this gateway is stopping"));
+      const owner = owners.get(submission.shard);
+      const clicks = owner?.link.clicks ?? clicksOfNobody;
+      if (clicks + submission.count > limits.mailboxMaxClicks) {
+        const detail = `${clicks} clicks are held for ${owner?.link.host ?? "shards without a host"}`;
+        const hint = { retryAfterMs: limits.overloadRetryAfterMs };
+        return Promise.reject(new AdtallyError("OVERLOADED", detail, hint));
+      }
+      return new Promise((resolve, reject) => {
+        const deadlineAtMs = clock.monotonic() + limits.submitDeadlineMs;
+        const state = { owner, isOpen: false, isDone: false, onChange: () => undefined };
+        const item: Held = { submission, deadlineAtMs, ...state, resolve, reject };
+        charge(owner, submission.count);
+        held.add(item);
+        carry(item).catch((error: unknown) => fail(item, aborted(error)));
+      });
+    },
+
+    setAssignment(next) {
+      if (isClosed || next.version <= assignment.version) {
+        if (next.version < assignment.version) {
+          logger.warn({ version: next.version, inUse: assignment.version }, "an older assignment is ignored");
+        }
+        return false;
+      }
+      for (const [host, address] of next.hosts) {
+        const link = links.get(host);
+        if (link?.address === address) continue;
+        link?.client.closeWhenIdle();
+        links.set(host, { host, address, client: connect(address), clicks: 0 });
+      }
+      for (const [host, link] of links) {
+        if (next.hosts.has(host)) continue;
+        links.delete(host);
+        link.client.closeWhenIdle();
+      }
+      owners = new Map();
+      for (const [shard, { host, epoch }] of next.shards) {
+        const link = links.get(host);
+        if (link !== undefined) owners.set(shard, { link, epoch });
+      }
+      assignment = next;
+      logger.info({ version: next.version, hosts: links.size, shards: owners.size }, "assignment taken up");
+      for (const item of [...held]) if (isChanged(item)) item.onChange();
+      return true;
+    },
+
+    get assignment() {
+      return assignment;
+    },
+
+    hosts() {
+      return [...links.values()].map(({ host, address, client, clicks }) => {
+        return { host, address, isReachable: client.isReachable, clicks };
+      });
+    },
+
+    async drain() {
+      isClosed = true;
+      if (held.size > 0) await new Promise<void>((resolve) => (whenEmpty = resolve));
+      for (const { client } of links.values()) client.close();
+    },
+
+    close() {
+      isClosed = true;
+      for (const item of [...held]) {
+        item.isOpen = true;
+        fail(item, new AdtallyError("ABORTED", "this gateway is stopping"));
+      }
+      for (const { client } of links.values()) client.close();
+    },
+  };
+}
+
+function aborted(error: unknown): AdtallyError {
+  return new AdtallyError("ABORTED", messageOf(error), { cause: error });
+}
