@@ -29,7 +29,7 @@ const MAX_LINES = 400;
 const PURE = ["core", "token", "routing", "assignment", "dedup", "window", "fraud", "block"].map(
   (name) => `actors/${name}`,
 );
-const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters", "spill"].map(
+const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters", "spill", "replica"].map(
   (name) => `actors/${name}`,
 );
 const TOP = ["cmd", "loadtest", "scripts", "testing"];

@@ -2,23 +2,35 @@
  * The Catalogue on RocksDB, with the ads in use in memory; and the list of its changes, from
  * which a projector copies ads elsewhere.
  *
- * Keys                          Values
- *   'a' + ad id, u64 BE         version u8 | campaign u64 | advertiser u64 | sequence u48 |
- *                               title bytes u16 | title | destination URL
- *   'c' + sequence, u64 BE      ad id, u64 BE
- *
  * Invariants (beside the contract in ports/catalogue.ts)
  *  K1 Each put of an ad gets the next sequence; the ad's older entry in the change list goes in
  *     the same batch. So the list holds each ad once, at its newest state, and its last entry
  *     is the highest sequence ever given.
  *  K2 `put` reads, checks and writes without giving way, so no other put comes in between.
  *  K3 What a load read is put into memory only if no put came while it read (C4).
+ *  K4 `apply` decides C2 by the order of what it is given alone: the first owner of an ad stays, a
+ *     later record of another is left out. The progress goes in the same batch.
+ *  K5 A replica's batches are not synced: what a loss of power takes, progress included, is read
+ *     from the log again.
+ *  K6 The identity is drawn when the catalogue is made: a wiped one has another.
  */
 import { LRUCache } from "lru-cache";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { idKeyOf, type IdKey } from "../../core/ids.ts";
-import { settleAds } from "../../catalogue/ownership.ts";
-import type { Ad, Catalogue } from "../../ports/catalogue.ts";
+import { ownershipConflict, settleAds } from "../../catalogue/ownership.ts";
+import type { CatalogueStore } from "../../catalogue/replicated.ts";
+import type { Ad } from "../../ports/catalogue.ts";
+import { systemRandom } from "../../runtime/clock.ts";
+import {
+  adKeyBytes,
+  CHANGE_PREFIX,
+  changeKeyBytes,
+  decode,
+  encode,
+  IDENTITY_KEY,
+  PROGRESS_KEY,
+  type Stored,
+} from "./catalogue-format.ts";
 import { openRocks, type Rocks } from "./rocks.ts";
 
 export interface CatalogueChange {
@@ -27,26 +39,27 @@ export interface CatalogueChange {
 }
 
 export interface CatalogueChanges {
+  /** Of this catalogue and no other: sequences of another mean nothing here (K6). */
+  readonly identity: string;
   /** Highest sequence given so far; 0 for none. */
   lastSequence(): number;
   /** The ads changed after `sequence`, oldest change first. @throws CATALOGUE_UNAVAILABLE */
   changesSince(sequence: number, limit: number): readonly CatalogueChange[];
 }
 
-export interface RocksCatalogue extends Catalogue, CatalogueChanges {
+export interface RocksCatalogue extends CatalogueStore, CatalogueChanges {
+  put(ads: readonly Ad[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface RocksCatalogueOptions {
   readonly dir: string;
   readonly cacheAds: number;
+  /** Fed by `apply` from a log that can make it again (K5). */
+  readonly isReplica?: boolean;
 }
 
-const AD_PREFIX = 0x61;
-const CHANGE_PREFIX = 0x63;
-const KEY_BYTES = 9;
-const VALUE_VERSION = 1;
-const At = { version: 0, campaign: 1, advertiser: 9, sequence: 17, titleBytes: 23, title: 25 } as const;
+const IDENTITY_BYTES = 16;
 
 export async function openRocksCatalogue(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
   // Small blocks: an ad is about 100 bytes, and what is read are single ads. Index and filter
@@ -57,14 +70,19 @@ export async function openRocksCatalogue(options: RocksCatalogueOptions): Promis
     memtableMemoryBudget: 64 * 1024 * 1024,
     compaction: "level",
     blockSize: 4_096,
-    irreplaceable: true,
+    irreplaceable: options.isReplica !== true,
   });
-  return createRocksCatalogue(rocks, options.cacheAds);
+  return createRocksCatalogue(rocks, options);
 }
 
-function createRocksCatalogue(rocks: Rocks, cacheAds: number): RocksCatalogue {
+function createRocksCatalogue(
+  rocks: Rocks,
+  { cacheAds, isReplica = false }: RocksCatalogueOptions,
+): RocksCatalogue {
   const memory = new LRUCache<IdKey, Ad>({ max: cacheAds });
+  const identity = readIdentity(rocks);
   let sequence = readLastSequence(rocks);
+  let progress = Number(rocks.get(PROGRESS_KEY)?.readBigUInt64BE(0) ?? 0n);
 
   const readStored = (keys: readonly IdKey[]): ReadonlyMap<IdKey, Stored> => {
     const stored = new Map<IdKey, Stored>();
@@ -89,7 +107,32 @@ function createRocksCatalogue(rocks: Rocks, cacheAds: number): RocksCatalogue {
     }
   };
 
+  /** One batch: the ads, their places in the change list (K1), and a replica's progress (K4). */
+  const write = (
+    settled: ReadonlyMap<IdKey, Ad>,
+    existing: ReadonlyMap<IdKey, Stored>,
+    nextProgress: number | undefined,
+  ): void => {
+    const batch = rocks.batch();
+    let next = sequence;
+    for (const [key, ad] of settled) {
+      next += 1;
+      const keyBytes = adKeyBytes(key);
+      const older = existing.get(key);
+      if (older !== undefined) batch.del(changeKeyBytes(older.sequence));
+      batch.put(keyBytes, encode(ad, next));
+      batch.put(changeKeyBytes(next), keyBytes.subarray(1));
+    }
+    if (nextProgress !== undefined) batch.put(PROGRESS_KEY, u64(nextProgress));
+    batch.write({ sync: !isReplica });
+    sequence = next;
+    progress = nextProgress ?? progress;
+    // An import must not push out the ads in use: only what is in memory is brought up to date.
+    for (const [key, ad] of settled) if (memory.has(key)) memory.set(key, ad);
+  };
+
   return {
+    identity,
     peek: (adId) => memory.get(adId),
 
     load: (adIds) =>
@@ -110,21 +153,29 @@ function createRocksCatalogue(rocks: Rocks, cacheAds: number): RocksCatalogue {
         if (ads.length === 0) return;
         const existing = readStored([...new Set(ads.map((ad) => idKeyOf(ad.adId)))]);
         const settled = settleAds(ads, (key) => existing.get(key)?.ad);
-        const batch = rocks.batch();
-        let next = sequence;
-        for (const [key, ad] of settled) {
-          next += 1;
-          const keyBytes = adKeyBytes(key);
-          const older = existing.get(key);
-          if (older !== undefined) batch.del(changeKeyBytes(older.sequence));
-          batch.put(keyBytes, encode(ad, next));
-          batch.put(changeKeyBytes(next), keyBytes.subarray(1));
-        }
-        batch.write({ sync: true });
-        sequence = next;
-        // An import must not push out the ads in use: only what is in memory is brought up to date.
-        for (const [key, ad] of settled) if (memory.has(key)) memory.set(key, ad);
+        write(settled, existing, undefined);
       }),
+
+    stored: (adIds) => {
+      try {
+        return new Map([...readStored(adIds)].map(([key, { ad }]) => [key, ad]));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+
+    progress: () => progress,
+
+    apply: (ads, nextProgress) => {
+      const existing = readStored([...new Set(ads.map((ad) => idKeyOf(ad.adId)))]);
+      const settled = new Map<IdKey, Ad>();
+      for (const ad of ads) {
+        const key = idKeyOf(ad.adId);
+        if (ownershipConflict(settled.get(key) ?? existing.get(key)?.ad, ad) === undefined)
+          settled.set(key, ad);
+      }
+      write(settled, existing, nextProgress);
+    },
 
     lastSequence: () => sequence,
 
@@ -153,63 +204,22 @@ function createRocksCatalogue(rocks: Rocks, cacheAds: number): RocksCatalogue {
   };
 }
 
-interface Stored {
-  readonly ad: Ad;
-  readonly sequence: number;
-}
-
-function adKeyBytes(key: IdKey): Buffer {
-  const bytes = Buffer.allocUnsafe(KEY_BYTES);
-  bytes[0] = AD_PREFIX;
-  if (typeof key === "number") {
-    bytes.writeUInt32BE(Math.floor(key / 4_294_967_296), 1);
-    bytes.writeUInt32BE(key >>> 0, 5);
-  } else {
-    bytes.writeBigUInt64BE(key, 1);
-  }
+function u64(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigUInt64BE(BigInt(value));
   return bytes;
 }
 
-function changeKeyBytes(sequence: number): Buffer {
-  const bytes = Buffer.allocUnsafe(KEY_BYTES);
-  bytes[0] = CHANGE_PREFIX;
-  bytes.writeUInt16BE(0, 1);
-  bytes.writeUIntBE(sequence, 3, 6);
-  return bytes;
-}
-
-function encode(ad: Ad, sequence: number): Buffer {
-  const titleBytes = Buffer.byteLength(ad.title);
-  const value = Buffer.allocUnsafe(At.title + titleBytes + Buffer.byteLength(ad.destinationUrl));
-  value[At.version] = VALUE_VERSION;
-  value.writeBigUInt64BE(ad.campaignId, At.campaign);
-  value.writeBigUInt64BE(ad.advertiserId, At.advertiser);
-  value.writeUIntBE(sequence, At.sequence, 6);
-  value.writeUInt16BE(titleBytes, At.titleBytes);
-  value.write(ad.title, At.title);
-  value.write(ad.destinationUrl, At.title + titleBytes);
-  return value;
-}
-
-function decode(key: IdKey, value: Buffer): Stored {
-  if (value[At.version] !== VALUE_VERSION || value.length < At.title) {
-    throw new AdtallyError(
-      "CATALOGUE_UNAVAILABLE",
-      `catalogue: ad ${key} is stored in version ${value[At.version]}, and this program reads version ` +
-        `${VALUE_VERSION}: start the newer program`,
-    );
+/** K6: synced, so that nothing refers to an identity that a loss of power takes. */
+function readIdentity(rocks: Rocks): string {
+  let identity = rocks.get(IDENTITY_KEY);
+  if (identity === undefined) {
+    identity = systemRandom(IDENTITY_BYTES);
+    const batch = rocks.batch();
+    batch.put(IDENTITY_KEY, identity);
+    batch.write({ sync: true });
   }
-  const urlAt = At.title + value.readUInt16BE(At.titleBytes);
-  return {
-    sequence: value.readUIntBE(At.sequence, 6),
-    ad: {
-      adId: BigInt(key),
-      campaignId: value.readBigUInt64BE(At.campaign),
-      advertiserId: value.readBigUInt64BE(At.advertiser),
-      destinationUrl: value.toString("utf8", urlAt),
-      title: value.toString("utf8", At.title, urlAt),
-    },
-  };
+  return identity.toString("hex");
 }
 
 function readLastSequence(rocks: Rocks): number {
