@@ -18,7 +18,7 @@ import { AdtallyError } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Brokers } from "./brokers.ts";
-import { encodeHeader, HEADER_KEY } from "./header.ts";
+import { encodeProduce, type Codec } from "./produce-request.ts";
 import {
   describeCode,
   describeError,
@@ -28,7 +28,7 @@ import {
 } from "./protocol-errors.ts";
 
 const REQUEST_MAX_BYTES = 8 * 1024 * 1024;
-/** A record's length outside its value, roughly: framing, header, key. */
+/** A record's length outside its value, roughly. */
 const RECORD_OVERHEAD_BYTES = 192;
 /** The actor gives up on an append at appendDeadlineMs: it should hear before that what we know. */
 const DEADLINE_SHARE = 0.9;
@@ -39,8 +39,7 @@ export interface AppenderDeps {
   readonly brokers: Brokers;
   readonly limits: Pick<Limits, "appendDeadlineMs" | "logQueueMaxBytes" | "overloadRetryAfterMs">;
   readonly clock: Clock;
-  /** The codec's number in a record batch. */
-  readonly codec: number;
+  readonly codec: Codec;
 }
 
 interface Waiting {
@@ -157,16 +156,9 @@ export class Appender {
       sent = taken.filter(({ isSettled }) => !isSettled);
       for (const waiting of sent) waiting.isSent = true;
       if (sent.length > 0) {
-        const response = await brokers.produce(
-          node,
-          {
-            acks: -1,
-            timeout: Math.round(limits.appendDeadlineMs * BROKER_SHARE),
-            compression: codec,
-            topicData: topicData(sent),
-          },
-          limits.appendDeadlineMs * DEADLINE_SHARE,
-        );
+        const timeoutMs = Math.round(limits.appendDeadlineMs * BROKER_SHARE);
+        const body = await encodeProduce(sent, timeoutMs, codec);
+        const response = await brokers.produce(node, body, limits.appendDeadlineMs * DEADLINE_SHARE);
         for (const { topicName, partitions } of response.topics) {
           for (const { partition, errorCode, baseOffset } of partitions) {
             const waiting = sent.find((each) => each.topic === topicName && each.partition === partition);
@@ -213,19 +205,6 @@ export class Appender {
     if (queue.length === 0) this.#queues.delete(waiting.key);
     return true;
   }
-}
-
-function topicData(sent: readonly Waiting[]) {
-  const topics = Map.groupBy(sent, ({ topic }) => topic);
-  return [...topics].map(([topic, appends]) => ({
-    topic,
-    partitions: appends.map(({ partition, block }) => ({
-      partition,
-      firstSequence: 0,
-      // The value is handed over as it is; kafkajs copies it into the request.
-      messages: [{ key: null, value: block.value, headers: { [HEADER_KEY]: encodeHeader(block.header) } }],
-    })),
-  }));
 }
 
 function unavailable(topic: string, partition: number, why: string): AdtallyError {

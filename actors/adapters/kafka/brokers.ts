@@ -23,14 +23,13 @@
  */
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { logLevel, type ISocketFactory } from "kafkajs";
+import kafkajs, { type ISocketFactory } from "kafkajs";
 import Cluster, { type Broker } from "kafkajs/src/cluster/index.js";
 import { createLogger } from "kafkajs/src/loggers/index.js";
 import {
   requests,
   type FetchRequest,
   type ListOffsetsRequest,
-  type ProduceRequest,
   type RequestDefinition,
 } from "kafkajs/src/protocol/requests/index.js";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
@@ -54,6 +53,9 @@ const LIST_OFFSETS = {
   connection: 0,
   name: "list offsets",
 } as const;
+
+/** Its version, key and answer count; the body is our own (produce-request.ts). */
+const EMPTY_PRODUCE = { acks: -1, timeout: 0, compression: 0, topicData: [] } as const;
 
 export interface BrokersDeps {
   readonly config: KafkaConfig;
@@ -85,7 +87,7 @@ export class Brokers {
     const { config, topics, limits, logger } = deps;
     this.#cluster = new Cluster({
       logger: createLogger({
-        level: logLevel.WARN,
+        level: kafkajs.logLevel.WARN,
         // What kafkajs takes for an error is retried by our callers, who log it as what it is.
         logCreator: () => (entry) => logger.debug({ kafkajs: entry.log }, entry.log.message),
       }),
@@ -147,8 +149,8 @@ export class Brokers {
   }
 
   /** Rejects with anything: whether the request arrived is then unknown. */
-  produce(node: number, request: ProduceRequest, deadlineMs: number) {
-    return this.#send(node, PRODUCE, request, deadlineMs);
+  produce(node: number, body: Buffer, deadlineMs: number) {
+    return this.#send(node, PRODUCE, EMPTY_PRODUCE, deadlineMs, body);
   }
 
   fetch(node: number, request: FetchRequest, deadlineMs: number) {
@@ -205,6 +207,7 @@ export class Brokers {
     api: Api<Request, Response>,
     fields: Request,
     deadlineMs: number,
+    body?: Buffer,
   ): Promise<Response> {
     const broker = await this.#open(node, api.connection, deadlineMs);
     const { host, port } = broker.connectionPool;
@@ -212,7 +215,8 @@ export class Brokers {
       const { request, response } = broker.lookupRequest(api.key, api.definition)(fields);
       // kafkajs' own `parse` throws the first partition's error, and drops what the others got.
       const asItIs = { decode: response.decode, parse: async (decoded: Response) => decoded };
-      const work = broker.connectionPool.send({ request, response: asItIs });
+      const encoded = body !== undefined && { encode: async () => ({ buf: body, buffer: body }) };
+      const work = broker.connectionPool.send({ request: { ...request, ...encoded }, response: asItIs });
       return await withDeadline(this.#deps.clock, deadlineMs, `${api.name} at broker ${node}`, work);
     } catch (error) {
       this.markStale();

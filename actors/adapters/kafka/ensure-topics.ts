@@ -3,7 +3,7 @@
  * promises need. Nothing that exists is changed, and nothing ever shrinks: an operator decides.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigResourceTypes, Kafka, logLevel, type Admin } from "kafkajs";
+import kafkajs, { type Admin } from "kafkajs";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -54,14 +54,14 @@ export async function ensureTopics(deps: EnsureTopicsDeps): Promise<EnsuredTopic
   const { config, wants, limits, logger } = deps;
   assertKafkaConfig(config);
   assertWants(wants, limits);
-  const kafka = new Kafka({
+  const kafka = new kafkajs.Kafka({
     brokers: [...config.brokers],
     clientId: config.clientId,
     ...(config.tls !== undefined && { ssl: config.tls }),
     ...(config.sasl !== undefined && { sasl: config.sasl }),
     requestTimeout: REQUEST_MS,
     retry: { retries: 2 },
-    logLevel: logLevel.WARN,
+    logLevel: kafkajs.logLevel.WARN,
     logCreator: () => (entry) => logger.debug({ kafkajs: entry.log }, entry.log.message),
   });
   const admin = kafka.admin();
@@ -182,7 +182,7 @@ async function look(
   const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: names.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
+    resources: names.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
   });
   return names.flatMap((topic) => {
     const partitions = topics.find(({ name }) => name === topic)?.partitions ?? [];

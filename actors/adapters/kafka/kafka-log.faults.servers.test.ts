@@ -1,7 +1,7 @@
 /** Faults 3, 5, 6, 7, 8 and 21 of the list, and the network's, against a real broker. */
-import { CompressionTypes, Kafka, logLevel } from "kafkajs";
+import kafkajs from "kafkajs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { AdtallyError} from "../../core/errors.ts";
+import type { AdtallyError } from "../../core/errors.ts";
 import { isAdtallyError } from "../../core/errors.ts";
 import { codeOf, expectRecord, readAll } from "../../ports/click-log.conformance.ts";
 import { sampleBlock } from "../../ports/click-log.sample.ts";
@@ -16,6 +16,7 @@ import {
   isProduceRequest,
   openAgain,
   openTestLog,
+  PARTITIONS,
   startBroker,
   type TestBroker,
   type TestLog,
@@ -188,6 +189,35 @@ describe.skipIf(lacks !== undefined)("the log on Apache Kafka, under faults", ()
     await small.close();
   });
 
+  it("K1: no timer of a negative delay is set", async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning.name);
+    process.on("warning", onWarning);
+    await append(0, 1);
+    await test.log.topic("clicks").read(0, 0, ALL);
+    await sleep(systemClock, 100);
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
+  it("K2: all that begin at once share two connections, one of them for reads", async () => {
+    const before = broker.proxy.connections;
+    const second = openAgain(test);
+    const log = second.topic("clicks");
+    await Promise.all(
+      Array.from({ length: PARTITIONS }, async (_, partition) => {
+        await Promise.all([
+          log.bounds(partition),
+          log.read(partition, 0, ALL),
+          log.append(partition, sampleBlock(1)),
+        ]);
+      }),
+    );
+    expect(broker.proxy.connections - before).toBe(2);
+    await second.close();
+    await expect.poll(() => broker.proxy.connections).toBe(before);
+  });
+
   it("a partition that the topic has not is named", async () => {
     const error = await errorOf(append(4_000, 1));
     expect(error).toMatchObject({ code: "LOG_UNAVAILABLE" });
@@ -202,12 +232,14 @@ describe.skipIf(lacks !== undefined)("the log on Apache Kafka, under faults", ()
     async function sendForeign(
       value: Buffer | null,
       headers: Record<string, Buffer | Buffer[]>,
-      compression = CompressionTypes.None,
     ): Promise<void> {
-      const kafka = new Kafka({ brokers: [...test.config.brokers], logLevel: logLevel.NOTHING });
+      const kafka = new kafkajs.Kafka({
+        brokers: [...test.config.brokers],
+        logLevel: kafkajs.logLevel.NOTHING,
+      });
       const producer = kafka.producer({ createPartitioner: () => () => 6 });
       await producer.connect();
-      await producer.send({ topic: topic(), compression, messages: [{ partition: 6, value, headers }] });
+      await producer.send({ topic: topic(), messages: [{ partition: 6, value, headers }] });
       await producer.disconnect();
     }
 
@@ -270,7 +302,10 @@ describe.skipIf(lacks !== undefined)("the log on Apache Kafka, under faults", ()
     });
 
     it("of a transaction: its marker is named, and the rest goes on", async () => {
-      const kafka = new Kafka({ brokers: [...test.config.brokers], logLevel: logLevel.NOTHING });
+      const kafka = new kafkajs.Kafka({
+        brokers: [...test.config.brokers],
+        logLevel: kafkajs.logLevel.NOTHING,
+      });
       const transactionalId = `tx-${test.config.topicPrefix}`;
       const producer = kafka.producer({ transactionalId, maxInFlightRequests: 1, idempotent: true });
       await producer.connect();

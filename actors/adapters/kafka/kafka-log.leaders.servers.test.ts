@@ -1,11 +1,14 @@
 /** Fault 6 on three brokers: leaders die, come back, and are too few. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { codeOf } from "../../ports/click-log.conformance.ts";
+import { sampleBlock } from "../../ports/click-log.sample.ts";
 import { sleep, systemClock } from "../../runtime/clock.ts";
 import {
   appendThrough,
   brokerLacks,
   expectKept,
   openTestLog,
+  PARTITIONS,
   startCluster,
   type TestCluster,
   type Tried,
@@ -48,6 +51,29 @@ describe.skipIf(lacks !== undefined)("the log on three brokers", () => {
     const tried = await Promise.all(running);
     expect(sum(tried.flat(), "unknown") + sum(tried.flat(), "refused")).toBeGreaterThan(0);
     for (const [i, partition] of partitions.entries()) await expectKept(test, partition, tried[i]!);
+    await test.close();
+  });
+
+  it("K3: partitions without a leader are refused, and do not keep the others from theirs", async () => {
+    const test = await openTestLog(cluster.address, { limits: LIMITS });
+    const log = test.log.topic("clicks");
+    const append = (partition: number) => codeOf(log.append(partition, sampleBlock(partition + 1)));
+    const each = Array.from({ length: PARTITIONS }, (_, partition) => partition);
+    expect(await Promise.all(each.map(append))).toEqual(each.map(() => "resolved"));
+    await cluster.nodes[1]!.kill();
+    await sleep(systemClock, 4_000);
+    await test.reopen();
+    const reopened = test.log.topic("clicks");
+    const codes = await Promise.all(
+      each.map((partition) => codeOf(reopened.append(partition, sampleBlock(100)))),
+    );
+    expect(codes.filter((code) => code === "resolved").length).toBeGreaterThanOrEqual(PARTITIONS / 2);
+    expect(codes.filter((code) => code === "LOG_UNAVAILABLE").length).toBeGreaterThanOrEqual(PARTITIONS / 4);
+    expect(new Set(codes).size).toBe(2);
+    await cluster.nodes[1]!.restart();
+    const all = () =>
+      Promise.all(each.map((partition) => codeOf(reopened.append(partition, sampleBlock(101)))));
+    await expect.poll(async () => new Set(await all()), { timeout: 15_000 }).toEqual(new Set(["resolved"]));
     await test.close();
   });
 

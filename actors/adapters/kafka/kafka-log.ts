@@ -10,9 +10,9 @@
  * stays where it is, for as long as the topic keeps it; the reader that has made a note of it goes
  * on at the offset behind it.
  */
-import { zstdCompress, zstdDecompress } from "node:zlib";
+import { gzip, zstdCompress, zstdDecompress } from "node:zlib";
 import { promisify } from "node:util";
-import { CompressionCodecs, CompressionTypes } from "kafkajs";
+import kafkajs from "kafkajs";
 import type { Limits } from "../../core/limits.ts";
 import type { ClickLog, ClickTopic } from "../../ports/click-log.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -20,6 +20,7 @@ import type { Logger } from "../../runtime/log.ts";
 import { Appender } from "./appender.ts";
 import { Brokers } from "./brokers.ts";
 import { assertKafkaConfig, type Compression, type KafkaConfig } from "./config.ts";
+import type { Codec } from "./produce-request.ts";
 import { readBounds, readRecords } from "./reader.ts";
 import { CLICK_TOPICS, topicName } from "./topics.ts";
 
@@ -41,17 +42,19 @@ export interface KafkaLog {
   close(): Promise<void>;
 }
 
-const CODECS: Readonly<Record<Compression, number>> = {
-  none: CompressionTypes.None,
-  gzip: CompressionTypes.GZIP,
-  zstd: CompressionTypes.ZSTD,
+// A CommonJS module whose names Node cannot see from outside.
+const { CompressionCodecs, CompressionTypes } = kafkajs;
+
+const CODECS: Readonly<Record<Compression, Codec>> = {
+  none: { number: CompressionTypes.None },
+  gzip: { number: CompressionTypes.GZIP, compress: promisify(gzip) },
+  zstd: { number: CompressionTypes.ZSTD, compress: promisify(zstdCompress) },
 };
 
-// kafkajs leaves zstd to its users; Node has it.
-const compress = promisify(zstdCompress);
+// For what is read: kafkajs leaves zstd to its users.
 const decompress = promisify(zstdDecompress);
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: ({ buffer }: { readonly buffer: Buffer }) => compress(buffer),
+  compress: () => Promise.reject(new Error("produce-request.ts compresses")),
   decompress: (buffer: Buffer) => decompress(buffer),
 });
 

@@ -2,7 +2,7 @@
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { Kafka, logLevel, type Admin } from "kafkajs";
+import kafkajs, { type Admin } from "kafkajs";
 import { expect } from "vitest";
 import type { Block } from "../../block/block.ts";
 import { isAdtallyError } from "../../core/errors.ts";
@@ -86,7 +86,7 @@ export async function openTestLog(address: string, options: TestLogOptions = {})
   const wants = { partitions, replication, minInsyncReplicas, retentionMs: limits.logRetentionMs };
   await ensureTopics({ config, wants, limits, logger: silentLogger });
   const open = () => openKafkaLog({ config, limits, clock: systemClock, logger: silentLogger });
-  const kafka = new Kafka({ brokers: [...config.brokers], logLevel: logLevel.NOTHING });
+  const kafka = new kafkajs.Kafka({ brokers: [...config.brokers], logLevel: kafkajs.logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();
   const test: TestLog = {

@@ -104,18 +104,7 @@ declare module "kafkajs/src/protocol/requests/index.js" {
     readonly acks: -1;
     readonly timeout: number;
     readonly compression: number;
-    readonly topicData: readonly {
-      readonly topic: string;
-      readonly partitions: readonly {
-        readonly partition: number;
-        readonly firstSequence: number;
-        readonly messages: readonly {
-          readonly key: null;
-          readonly value: Buffer;
-          readonly headers: Readonly<Record<string, Buffer>>;
-        }[];
-      }[];
-    }[];
+    readonly topicData: readonly [];
   }
 
   export interface ProduceResponse {

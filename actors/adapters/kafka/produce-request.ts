@@ -1,0 +1,119 @@
+/**
+ * The body of a produce request (versions 3 to 7, which are laid out alike) with one record a
+ * partition, written in one go into one buffer.
+ *
+ * kafkajs would do it in six layers, each copied into a zeroed buffer of the next power of two, and
+ * compute CRC-32C byte by byte in JavaScript: 1.7 µs of CPU a row where this takes a quarter of it
+ * (loadtest/bench-kafka.ts), of the 8.6 µs that a click may cost in all.
+ */
+import { createCRC32 } from "hash-wasm";
+import type { Block } from "../../block/block.ts";
+import { encodeHeader, HEADER_KEY } from "./header.ts";
+
+/** Castagnoli's polynomial, reflected. */
+const crc32c = await createCRC32(0x82f6_3b78);
+
+const KEY = Buffer.from(HEADER_KEY);
+const MAGIC = 2;
+/** A record batch up to and with its count of records. */
+const BATCH_HEADER_BYTES = 61;
+/** What the batch's own length does not count: base offset and the length itself. */
+const BATCH_PREFIX_BYTES = 12;
+const CRC_AT = 17;
+const CRC_FROM = 21;
+
+export interface ProducedBlock {
+  readonly topic: string;
+  readonly partition: number;
+  readonly block: Block;
+}
+
+export interface Codec {
+  /** Its number in a batch's attributes. */
+  readonly number: number;
+  readonly compress?: (records: Buffer) => Promise<Buffer>;
+}
+
+export async function encodeProduce(
+  blocks: readonly ProducedBlock[],
+  timeoutMs: number,
+  codec: Codec,
+): Promise<Buffer> {
+  const records = await Promise.all(
+    blocks.map(async ({ block }) => {
+      const record = recordParts(block);
+      return codec.compress === undefined ? record : [await codec.compress(Buffer.concat(record))];
+    }),
+  );
+  const topics = [...Map.groupBy(blocks.keys(), (index) => blocks[index]!.topic)];
+  const sizes = records.map(
+    (parts) => BATCH_HEADER_BYTES + parts.reduce((sum, part) => sum + part.length, 0),
+  );
+  const size =
+    12 +
+    topics.reduce((sum, [topic]) => sum + 6 + Buffer.byteLength(topic), 0) +
+    sizes.reduce((sum, each) => sum + 8 + each, 0);
+
+  const to = Buffer.allocUnsafe(size);
+  let at = to.writeInt16BE(-1, 0); // no transaction
+  at = to.writeInt16BE(-1, at); // acks of all replicas
+  at = to.writeInt32BE(timeoutMs, at);
+  at = to.writeInt32BE(topics.length, at);
+  for (const [topic, indexes] of topics) {
+    at = to.writeInt16BE(Buffer.byteLength(topic), at);
+    at += to.write(topic, at);
+    at = to.writeInt32BE(indexes.length, at);
+    for (const index of indexes) {
+      at = to.writeInt32BE(blocks[index]!.partition, at);
+      at = to.writeInt32BE(sizes[index]!, at);
+      at = writeBatch(to, at, blocks[index]!.block, records[index]!, codec.number);
+    }
+  }
+  return to;
+}
+
+function writeBatch(
+  to: Buffer,
+  from: number,
+  { header }: Block,
+  parts: readonly Buffer[],
+  codec: number,
+): number {
+  // A topic with LogAppendTime, as ours are, does not look at this.
+  const time = BigInt(header.appendTimeMs);
+  let at = to.writeBigInt64BE(0n, from); // base offset: the broker's to give
+  const lengthAt = at;
+  at = to.writeInt32BE(-1, at + 4); // leader epoch
+  at = to.writeInt8(MAGIC, at);
+  at = to.writeInt16BE(codec, at + 4);
+  at = to.writeInt32BE(0, at); // last offset delta
+  at = to.writeBigInt64BE(time, at);
+  at = to.writeBigInt64BE(time, at);
+  at = to.writeBigInt64BE(-1n, at); // no producer id, epoch and sequence: not idempotent
+  at = to.writeInt16BE(-1, at);
+  at = to.writeInt32BE(-1, at);
+  at = to.writeInt32BE(1, at); // records
+  for (const part of parts) at += part.copy(to, at);
+  to.writeInt32BE(at - from - BATCH_PREFIX_BYTES, lengthAt);
+  crc32c.init();
+  crc32c.update(to.subarray(from + CRC_FROM, at));
+  to.set(crc32c.digest("binary"), from + CRC_AT);
+  return at;
+}
+
+/** One record: no key, the block's rows as its value, its header as its only header. */
+function recordParts({ header, value }: Block): Buffer[] {
+  const blockHeader = encodeHeader(header);
+  const front = Buffer.concat([Buffer.of(0, 0, 0), varint(-1), varint(value.length)]);
+  const back = Buffer.concat([varint(1), varint(KEY.length), KEY, varint(blockHeader.length), blockHeader]);
+  return [varint(front.length + value.length + back.length), front, value, back];
+}
+
+/** Kafka's variable-length integer: zigzag, seven bits a byte, the lowest first. */
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
+  for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}
