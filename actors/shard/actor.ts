@@ -3,43 +3,27 @@
  * click log, the dead letters and the store, and answers callers. One suspension point an
  * effect; between two of them everything is synchronous, which is what makes it an actor.
  *
- * Recovery: open the store, verify it, take its fold, replay the log from its offset to the
- * end, serve. A store that is damaged is destroyed and rebuilt from the log.
+ * Recovery: find where the fold begins (recovery.ts), replay the log from there to its end, serve.
  */
 import type { Block } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
-import type { Limits } from "../core/limits.ts";
-import { WINDOW_MS } from "../core/time.ts";
 import type { ClickLog } from "../ports/click-log.ts";
-import type { ShardStore, ShardStores } from "../ports/shard-store.ts";
 import type { SubmissionResult } from "../ports/shard-port.ts";
+import type { ShardStore } from "../ports/shard-store.ts";
 import { sleep, type Clock } from "../runtime/clock.ts";
-import type { Logger } from "../runtime/log.ts";
 import { backoffMs } from "./backoff.ts";
 import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { countsNotWritten, countsWritten, isSaveDue, savedState, takeCounts, takeSave } from "./flush.ts";
 import type { CountFlush } from "./flush.ts";
-import {
-  createShardState,
-  restoreState,
-  type ShardIdentity,
-  type ShardState,
-  type Waiting,
-} from "./state.ts";
+import { findBeginning, openState, type Opened, type RecoveryDeps } from "./recovery.ts";
+import type { ShardState, Waiting } from "./state.ts";
 import { transition, type Command, type Effect } from "./transition.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
 
-export interface ActorDeps {
-  readonly identity: ShardIdentity;
-  readonly limits: Limits;
-  readonly clicks: ClickLog;
+export interface ActorDeps extends RecoveryDeps {
   readonly deadLetters: ClickLog;
-  /** Clicks that gateways could not hand over, by shard; drained into the log with the usual verdicts. */
-  readonly spill: ClickLog;
-  readonly stores: ShardStores;
   readonly clock: Clock;
-  readonly logger: Logger;
   /** Runs a function once the current event-loop turn is over, so that a turn's clicks share a block. */
   readonly defer: (run: () => void) => void;
   readonly onHalt: (shard: number, error: AdtallyError) => void;
@@ -73,19 +57,10 @@ export class ShardActor {
 
   /** Opens the store and replays the log. Resolves once the shard serves. */
   static async start(deps: ActorDeps): Promise<ShardActor> {
-    const { shard } = deps.identity;
-    let opened: Opened;
-    try {
-      opened = await openState(deps);
-    } catch (error) {
-      if (!isAdtallyError(error, "STORE_CORRUPT")) throw error;
-      deps.logger.warn({ shard, error: error.message }, "shard store damaged: rebuilding it from the log");
-      await deps.stores.destroy(shard);
-      opened = await openState(deps);
-    }
+    const opened = await openState(deps);
     const actor = new ShardActor(deps, opened.state, opened.store);
     try {
-      await actor.#recover(opened.restored);
+      await actor.#recover(opened);
     } catch (error) {
       await actor.abandon();
       throw error;
@@ -230,54 +205,16 @@ export class ShardActor {
       this.#rejectCaller(waiting, "ABORTED", "the shard stopped");
   }
 
-  async #recover(restored: boolean): Promise<void> {
-    const { clicks, identity, logger } = this.#deps;
-    const state = this.#state;
-    const startedAt = this.#deps.clock.monotonic();
-    const bounds = await clicks.bounds(identity.shard);
-    if (state.nextOffset > bounds.next) {
-      const found = `the log of shard ${identity.shard} ends at ${bounds.next}, its state is at ${state.nextOffset}`;
-      throw new AdtallyError(
-        "LOG_BEHIND_STATE",
-        `${found}: the log was lost or replaced; restore it, or remove the state`,
-      );
-    }
-    if (state.nextOffset < bounds.earliest) {
-      if (restored) {
-        const gone = `shard ${identity.shard} needs offset ${state.nextOffset}, the log begins at ${bounds.earliest}`;
-        throw new AdtallyError("OFFSET_OUT_OF_RANGE", gone);
-      }
-      await this.#sealBefore(bounds.earliest);
-    }
+  async #recover(opened: Opened): Promise<void> {
+    const { clock, identity, logger } = this.#deps;
+    const startedAt = clock.monotonic();
+    await findBeginning(this.#deps, opened);
     await this.#deadLetters.recover();
-    await this.#meetSpill(restored);
-    const from = state.nextOffset;
+    const from = this.#state.nextOffset;
     this.#run([{ kind: "read", fromOffset: from }]);
     await this.#ready;
-    const tookMs = Math.round(this.#deps.clock.monotonic() - startedAt);
-    logger.info({ shard: identity.shard, from, to: state.nextOffset, tookMs }, "shard recovered");
-  }
-
-  /** @throws OFFSET_OUT_OF_RANGE where retention took spilled clicks that were never drained */
-  async #meetSpill(restored: boolean): Promise<void> {
-    const { identity, spill } = this.#deps;
-    const { earliest } = await spill.bounds(identity.shard);
-    if (this.#state.spillOffset >= earliest) return;
-    if (restored) {
-      const gone = `the spill of shard ${identity.shard} was drained to ${this.#state.spillOffset} and begins at ${earliest}`;
-      throw new AdtallyError("OFFSET_OUT_OF_RANGE", gone);
-    }
-    // A new fold: what was drained before the log begins is older than ids are remembered.
-    this.#state.spillOffset = earliest;
-  }
-
-  /** A fold that cannot begin at offset 0 must not rewrite windows whose first clicks it never sees. */
-  async #sealBefore(earliest: number): Promise<void> {
-    const { clicks, identity, limits } = this.#deps;
-    this.#state.nextOffset = earliest;
-    const [first] = await clicks.read(identity.shard, earliest, 1);
-    if (first === undefined) return;
-    this.#state.sealedBeforeMs = first.header.appendTimeMs + limits.clockSkewMs + WINDOW_MS;
+    const tookMs = Math.round(clock.monotonic() - startedAt);
+    logger.info({ shard: identity.shard, from, to: this.#state.nextOffset, tookMs }, "shard recovered");
   }
 
   #transition(command: Command): Effect[] {
@@ -415,24 +352,5 @@ export class ShardActor {
   #rejectCaller(waiting: Waiting, code: "ABORTED" | "DEADLINE_EXCEEDED", detail: string): void {
     this.#callers.get(waiting)?.reject(new AdtallyError(code, detail));
     this.#callers.delete(waiting);
-  }
-}
-
-interface Opened {
-  readonly state: ShardState;
-  readonly store: ShardStore;
-  /** False for a store that held nothing. */
-  readonly restored: boolean;
-}
-
-async function openState({ identity, limits, stores }: ActorDeps): Promise<Opened> {
-  const store = await stores.open(identity.shard);
-  try {
-    const state = createShardState(identity, limits, store);
-    const restored = restoreState(state, store);
-    return { state, store, restored };
-  } catch (error) {
-    await store.close();
-    throw error;
   }
 }

@@ -15,6 +15,7 @@ import type { LogRecord } from "../block/block.ts";
 import { invariant } from "../core/errors.ts";
 import { minuteOf, minuteStartMs } from "../core/time.ts";
 import { Reason, Verdict } from "../core/verdict.ts";
+import { windowKey } from "../window/window-set.ts";
 import { CountKind } from "../window/window-table.ts";
 import { dedupFloorMs, type ShardState } from "./state.ts";
 
@@ -128,9 +129,21 @@ function countRow(state: ShardState, rows: Buffer, at: number, verdict: number, 
   }
   const clickMs = readTime(rows, at + RowAt.clickTime);
   if (clickMs > state.eventTimeMs) state.eventTimeMs = clickMs;
-  if (minuteStartMs(minuteOf(clickMs)) >= state.sealedBeforeMs) {
-    state.windows.count(rows, at + RowAt.adId, clickMs, kind, offset);
+  const minute = minuteOf(clickMs);
+  if (minuteStartMs(minute) < state.sealedBeforeMs) return;
+  if (state.covered !== undefined && isCovered(state, rows, at, minute, offset)) return;
+  state.windows.count(rows, at + RowAt.adId, clickMs, kind, offset);
+}
+
+/** After a lost store: whether the window, as it came from the sink, holds this block already. */
+function isCovered(state: ShardState, rows: Buffer, at: number, minute: number, offset: number): boolean {
+  const { covered } = state;
+  if (covered === undefined || offset <= covered.offset) return covered !== undefined;
+  if (offset <= covered.until) {
+    return offset <= (covered.windows.get(windowKey(minute, rows, at + RowAt.adId)) ?? -1);
   }
+  state.covered = undefined;
+  return false;
 }
 
 function rememberWriter(state: ShardState, writer: number, sequence: number): void {

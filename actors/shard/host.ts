@@ -176,7 +176,7 @@ export class ShardHost implements ShardPort {
   }
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
-    const { clicks, clock, deadLetters, defer, limits, logger, random, spill, stores } = this.#deps;
+    const { clicks, clock, deadLetters, defer, limits, logger, random, sink, spill, stores } = this.#deps;
     const identity = { shard, epoch, writer: writerId(random) };
     const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
     const deps: ActorDeps = {
@@ -186,6 +186,7 @@ export class ShardHost implements ShardPort {
       deadLetters,
       spill,
       stores,
+      sink,
       clock,
       logger,
       defer,

@@ -35,6 +35,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
   const sink = createMemoryCountSink();
   const fired = {
     crashes: 0,
+    volumesLost: 0,
     answerLost: 0,
     appliedTwice: 0,
     unavailable: 0,
@@ -77,7 +78,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
     return starting;
   };
 
-  const stores = memoryShardStores();
+  let stores = memoryShardStores();
   let host = await startHost(stores);
   let zombie: ShardHost | undefined;
   const sent = new Map<string, SimClick>();
@@ -142,6 +143,10 @@ async function simulate(seed: number): Promise<Record<string, number>> {
     if (dice < 0.08) {
       fired.crashes += 1;
       await host.abandon();
+      if (random.chance(0.3)) {
+        fired.volumesLost += 1;
+        stores = memoryShardStores();
+      }
       host = await startHost(stores);
     } else if (dice < 0.12 && zombie === undefined) {
       fired.secondOwners += 1;

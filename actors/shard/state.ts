@@ -6,7 +6,7 @@ import { DedupIndex } from "../dedup/dedup-index.ts";
 import { IdTable } from "../dedup/id-table.ts";
 import type { Block, LogRecord } from "../block/block.ts";
 import type { Limits } from "../core/limits.ts";
-import { WindowSet } from "../window/window-set.ts";
+import { WindowSet, type CoveredCounts } from "../window/window-set.ts";
 import type { ShardMeta, ShardStore } from "../ports/shard-store.ts";
 
 /** Rows that wait for their verdicts. A large submission may span several blocks. */
@@ -79,6 +79,8 @@ export interface ShardState {
   flushedOffset: number;
   sealedBeforeMs: number;
   spillOffset: number;
+  /** After a lost store: what the windows had counted already when they came from the sink. */
+  covered: CoveredCounts | undefined;
 
   // Under way.
   /** Spilled records read and not yet in a block, in order, the first at or behind spillOffset. */
@@ -141,6 +143,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
     flushedOffset: -1,
     sealedBeforeMs: 0,
     spillOffset: 0,
+    covered: undefined,
     spilled: [],
     readingSpill: false,
     spillKnown: false,

@@ -24,6 +24,25 @@ export interface MinuteSave extends StoredMinute {
   readonly chunks: readonly { readonly chunk: number; readonly bytes: Buffer }[];
 }
 
+/** Blocks that windows hold already, though the fold will meet them again. */
+export interface CoveredCounts {
+  /** Every window holds the blocks up to here. */
+  readonly offset: number;
+  /** No window holds a block behind this one. */
+  readonly until: number;
+  /** Windows that hold more than `offset`, by windowKey. */
+  readonly windows: ReadonlyMap<string, number>;
+}
+
+/** Names a window of the row whose ad id starts at `adAt`. */
+export function windowKey(minute: number, rows: Buffer, adAt: number): string {
+  return `${minute}/${rows.readUInt32LE(adAt + 4)}/${rows.readUInt32LE(adAt)}`;
+}
+
+/** Advertiser, campaign, ad, minute, shard, clicks, invalid, duplicates, version (ports/count-sink.ts). */
+const SinkAt = { ids: 0, minute: 24, clicks: 30, version: 42 } as const;
+const SINK_ROW_BYTES = 50;
+
 export class WindowSet {
   readonly #reader: MinuteReader;
   readonly #tables = new Map<number, WindowTable>();
@@ -84,6 +103,31 @@ export class WindowSet {
       this.#stored.set(minute, lastChangeOffset);
       if (lastChangeOffset > flushedOffset) this.#tableFor(minute).unflushAll();
     }
+  }
+
+  /**
+   * Takes windows in as the sink has them, all complete up to `offset`: what a fold whose store
+   * is lost begins with. The store lacks them from here on; the sink does not.
+   */
+  restoreCounts({ bytes, rowCount }: { bytes: Buffer; rowCount: number }, offset: number): CoveredCounts {
+    const windows = new Map<string, number>();
+    let until = offset;
+    const ids = Buffer.alloc(24);
+    for (let at = 0; at < rowCount * SINK_ROW_BYTES; at += SINK_ROW_BYTES) {
+      // The sink's order is advertiser, campaign, ad; the table's is ad, campaign, advertiser.
+      for (const [to, from] of [
+        [0, 16],
+        [8, 8],
+        [16, 0],
+      ] as const)
+        bytes.copy(ids, to, at + from, at + from + 8);
+      const minute = minuteOf(bytes.readUInt32LE(at + SinkAt.minute) * 1_000);
+      const version = Number(bytes.readBigUInt64LE(at + SinkAt.version));
+      this.#tableFor(minute).restore(ids, bytes, at + SinkAt.clicks, version);
+      if (version > offset) windows.set(windowKey(minute, ids, 0), version);
+      until = Math.max(until, version);
+    }
+    return { offset, until, windows };
   }
 
   /** Marks every window that is left for ClickHouse again: its table was lost. */

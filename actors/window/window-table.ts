@@ -105,6 +105,14 @@ export class WindowTable {
     }
   }
 
+  /** Takes one window in with the three counts at `countsAt`, as of the block at `offset`. */
+  restore(ids: Buffer, counts: Buffer, countsAt: number, offset: number): void {
+    const row = this.#upsert(ids, 0);
+    for (let i = 0; i < 3; i++) this.#counts[row * 3 + i] = counts.readUInt32LE(countsAt + i * 4);
+    this.lastChangeOffset = Math.max(this.lastChangeOffset, offset);
+    this.#unsavedChunks.add(Math.floor(row / CHUNK_ROWS));
+  }
+
   #markUnflushed(row: number): void {
     if (this.#unflushed[row] === 1) return;
     this.#unflushed[row] = 1;
