@@ -25,6 +25,7 @@ describe("migrations", () => {
     );
     expect(tables.map(({ name }) => name)).toEqual([
       "ads",
+      "ads_projection_progress",
       "click_counts",
       "click_counts_daily_verified",
       "click_counts_hourly_verified",

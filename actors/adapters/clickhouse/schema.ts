@@ -131,5 +131,16 @@ ORDER BY (hour, advertiser_id, campaign_id, ad_id)`,
 ORDER BY ad_id`,
       ],
     },
+    {
+      name: "how far each catalogue is copied into ads",
+      statements: [
+        // The newest row stands, not the highest: a catalogue put back from a copy goes back.
+        `CREATE TABLE IF NOT EXISTS ${database}.ads_projection_progress (
+  catalogue String, sequence UInt64,
+  updated_at DateTime64(3, 'UTC')
+) ENGINE = ReplacingMergeTree(updated_at)
+ORDER BY catalogue`,
+      ],
+    },
   ];
 }
