@@ -122,6 +122,12 @@ function changedSplits(
   return splits;
 }
 
+/** Every shard that any generation has had: ascending. */
+export function shardsEver({ newestFirst }: RoutingTable): readonly number[] {
+  const count = Math.max(0, ...newestFirst.map(({ shardCount }) => shardCount));
+  return Array.from({ length: count }, (_, shard) => shard);
+}
+
 /** @throws INPUT_INVALID unless the ad can have that many distinct shards. */
 export function assertWays(adId: IdKey, ways: number, shardCount: number): void {
   if (!Number.isInteger(ways) || ways < 2 || ways > shardCount) {

@@ -51,6 +51,12 @@ export const sharedStateSettings = {
     url("redis", "rediss"),
     "Redis: fast copy of assignment and routing table, bus between programs",
   ),
+  redisPassword: asSecret(optional(secret, "password of Redis, in place of one in the URL")),
+  redisPrefix: setting(
+    text("<prefix>", /^[^\s{}]{1,64}$/, "must be 1 to 64 characters without spaces and braces"),
+    "stands before each key and channel of Redis: one for each cluster",
+    "adtally:",
+  ),
 };
 
 export const kafkaSettings = {

@@ -31,18 +31,19 @@ import type { Logger } from "../../actors/runtime/log.ts";
 import { createMetrics } from "../../actors/runtime/metrics.ts";
 import { ShardHost } from "../../actors/shard/host.ts";
 import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
+import { shardsEver } from "../../actors/routing/table.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { impressionsRoutes } from "../gateway/impressions-routes.ts";
 import { keysRoutes } from "../gateway/keys-routes.ts";
+import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
-import { observeShards } from "./shard-metrics.ts";
-import { holdsClicks, shardsEver, shardsToServe } from "./shards.ts";
+import { holdsClicks, shardsToServe } from "./shards.ts";
 
 /** One process owns all shards, always: its assignment never changes. */
 const EPOCH = 1;
@@ -172,7 +173,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
 
     let state: "starting" | "ready" | "draining" = "starting";
     const metrics = createMetrics({ process: true });
-    observeShards(metrics, host, ingester);
+    observeShards(metrics, host, shards);
+    const endOf = (shard: number) => host.actors.get(shard)?.state.nextOffset;
+    observeRawTable(metrics, shards, endOf, () => ingester.progress());
     const adminKeyText = config.adminKey ?? adminKey!.key;
     const authenticator = createAuthenticator(keyStore, [
       { name: "admin", key: adminKeyText, scopes: ["admin"] },

@@ -3,8 +3,8 @@ import { createMemoryCountSink } from "../../actors/adapters/memory/memory-count
 import { createMemoryLog } from "../../actors/adapters/memory/memory-log.ts";
 import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
 import { sampleBlock } from "../../actors/ports/click-log.sample.ts";
-import { addGeneration, emptyTable } from "../../actors/routing/table.ts";
-import { holdsClicks, shardsEver, shardsToServe } from "./shards.ts";
+import { addGeneration, emptyTable, shardsEver } from "../../actors/routing/table.ts";
+import { holdsClicks, shardsToServe } from "./shards.ts";
 
 const START = 1_760_000_000_000;
 const LONG_AFTER = START + 24 * 3_600_000;

@@ -12,7 +12,7 @@ import { AdtallyError } from "../../actors/core/errors.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { ClickLog } from "../../actors/ports/click-log.ts";
 import type { CountSink } from "../../actors/ports/count-sink.ts";
-import { shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
+import { shardsEver, shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
 
 export interface ShardsDeps {
   readonly routing: RoutingTable;
@@ -22,12 +22,6 @@ export interface ShardsDeps {
   readonly sink: CountSink;
   /** The offset that the raw table's next insert begins with, by shard. */
   readonly rawProgress: ReadonlyMap<number, number>;
-}
-
-/** Every shard that any generation has had: ascending. */
-export function shardsEver({ newestFirst }: RoutingTable): readonly number[] {
-  const count = Math.max(0, ...newestFirst.map(({ shardCount }) => shardCount));
-  return Array.from({ length: count }, (_, shard) => shard);
 }
 
 export interface ShardsToServe {

@@ -1,27 +1,25 @@
-/** The shards and the raw table, as metrics: set from their state at each scrape. */
-import type { RawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
+/** The shards of a host, as metrics: set from their state at each scrape. */
 import type { Metrics } from "../../actors/runtime/metrics.ts";
 import type { ShardHost } from "../../actors/shard/host.ts";
 
 const VERDICTS = ["accepted", "duplicates", "invalid", "late", "expired"] as const;
 
-export function observeShards(metrics: Metrics, host: ShardHost, ingester: RawIngester): void {
-  const shards = [...host.actors.keys()].map(String);
-  const gauge = (name: string, help: string) => metrics.gauge({ name, help, labels: { shard: shards } });
+/** `shards`: all that the host may ever serve. */
+export function observeShards(metrics: Metrics, host: ShardHost, shards: readonly number[]): void {
+  const names = shards.map(String);
+  const gauge = (name: string, help: string) => metrics.gauge({ name, help, labels: { shard: names } });
   const clicks = metrics.gauge({
     name: "adtally_shard_clicks",
-    help: "Clicks folded since the process started, replay included, by what became of them.",
-    labels: { shard: shards, verdict: VERDICTS },
+    help: "Clicks folded since the process took the shard, replay included, by what became of them.",
+    labels: { shard: names, verdict: VERDICTS },
   });
   const waiting = gauge("adtally_shard_mailbox_clicks", "Clicks that wait for a block.");
   const offset = gauge("adtally_shard_next_offset", "Offset of the next block to fold.");
   const unflushed = gauge("adtally_shard_unflushed_windows", "Windows that ClickHouse lacks.");
-  const rawLag = gauge("adtally_raw_table_lag_blocks", "Blocks that the raw table lacks.");
   const watermark = gauge("adtally_shard_watermark_seconds", "Event time up to which windows are final.");
   const up = gauge("adtally_shard_up", "1 while the shard serves.");
   metrics.beforeScrape(() => {
-    const progress = ingester.progress();
-    for (const shard of shards) {
+    for (const shard of names) {
       const actor = host.actors.get(Number(shard));
       up.of({ shard }).set(actor === undefined ? 0 : 1);
       if (actor === undefined) continue;
@@ -30,8 +28,28 @@ export function observeShards(metrics: Metrics, host: ShardHost, ingester: RawIn
       waiting.of({ shard }).set(state.mailboxClicks);
       offset.of({ shard }).set(state.nextOffset);
       unflushed.of({ shard }).set(state.windows.unflushed);
-      rawLag.of({ shard }).set(state.nextOffset - (progress.get(Number(shard)) ?? 0));
       watermark.of({ shard }).set(state.watermarkMs / 1_000);
+    }
+  });
+}
+
+/** `ends`: of each shard, the offset behind the last block that the log is known to hold. */
+export function observeRawTable(
+  metrics: Metrics,
+  shards: readonly number[],
+  ends: (shard: number) => number | undefined,
+  progress: () => ReadonlyMap<number, number>,
+): void {
+  const names = shards.map(String);
+  const lag = metrics.gauge({
+    name: "adtally_raw_table_lag_blocks",
+    help: "Blocks that the raw table lacks.",
+    labels: { shard: names },
+  });
+  metrics.beforeScrape(() => {
+    for (const shard of names) {
+      const end = ends(Number(shard));
+      if (end !== undefined) lag.of({ shard }).set(end - (progress().get(Number(shard)) ?? 0));
     }
   });
 }

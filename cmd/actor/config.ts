@@ -1,0 +1,35 @@
+/** What an actor host can be told. */
+import type { ProgramSpec } from "../config/command-line.ts";
+import { withDefault, type ConfigOf } from "../config/setting.ts";
+import * as all from "../config/settings.ts";
+import { checkKafka, checkSharedState } from "../lib/connections.ts";
+
+const settings = {
+  ...all.programSettings,
+  ...all.adminSettings,
+  grpcPort: withDefault(all.gatewaySettings.grpcPort, 7070),
+  ...all.dataSettings,
+  ...all.sharedStateSettings,
+  ...all.kafkaSettings,
+  ...all.kafkaTopicSettings,
+  ...all.clickhouseSettings,
+};
+
+export type ActorConfig = ConfigOf<typeof settings>;
+
+export const actorSpec: ProgramSpec<typeof settings> = {
+  name: "actor",
+  description:
+    "An actor host: runs the shards that the assignment gives it (by --host-name), each on its partition\n" +
+    "of the click log. Gateways reach it by gRPC at the address that the assignment names.",
+  settings,
+  check: (config) => {
+    const { kafkaMinInsync, kafkaReplication } = config;
+    const tooMany = `--kafka-min-insync ${kafkaMinInsync} is above --kafka-replication ${kafkaReplication}: no append could succeed`;
+    return [
+      ...checkSharedState(config),
+      ...checkKafka(config),
+      ...(kafkaMinInsync > kafkaReplication ? [tooMany] : []),
+    ];
+  },
+};

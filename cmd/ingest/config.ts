@@ -1,0 +1,24 @@
+/** What the raw ingester can be told. */
+import type { ProgramSpec } from "../config/command-line.ts";
+import type { ConfigOf } from "../config/setting.ts";
+import * as all from "../config/settings.ts";
+import { checkKafka, checkSharedState } from "../lib/connections.ts";
+
+const settings = {
+  ...all.programSettings,
+  ...all.adminSettings,
+  ...all.sharedStateSettings,
+  ...all.kafkaSettings,
+  ...all.clickhouseSettings,
+};
+
+export type IngestConfig = ConfigOf<typeof settings>;
+
+export const ingestSpec: ProgramSpec<typeof settings> = {
+  name: "ingest",
+  description:
+    "Carries the click log into ClickHouse's raw table, for servers that have no Kafka table engine.\n" +
+    "One of them is enough; two at once cost time and count nothing twice.",
+  settings,
+  check: (config) => [...checkSharedState(config), ...checkKafka(config)],
+};

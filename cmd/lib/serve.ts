@@ -1,0 +1,42 @@
+/** HTTP of programs other than the gateway's clicks: the API's framework with a server of its own. */
+import type { FastifyInstance } from "fastify";
+import { createApi, type Api } from "../../actors/adapters/http/api.ts";
+import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
+import type { Authenticate } from "../../actors/keys/authenticate.ts";
+import type { Program } from "./program.ts";
+
+/** /healthz, /readyz, /metrics and /openapi.json; more routes can be registered until it listens. */
+export function createProgramApi(
+  program: Program<unknown>,
+  authenticate: Authenticate = () => undefined,
+): Api {
+  const { life, limits, logger, metrics, version } = program;
+  return createApi({ limits, logger, metrics, version, authenticate, readiness: life.readiness });
+}
+
+/** @throws PORT_IN_USE, naming the flag */
+export async function listenHttp(
+  app: FastifyInstance,
+  host: string,
+  port: number,
+  flag: string,
+): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const why = `HTTP cannot listen on ${host}:${port}: ${messageOf(error)}; choose another with ${flag}`;
+    throw new AdtallyError("PORT_IN_USE", why, { cause: error });
+  }
+  const bound = app.server.address();
+  return typeof bound === "object" && bound !== null ? bound.port : port;
+}
+
+/** The admin port of a program without an API of its own; the last to stop. */
+export async function serveAdmin(
+  program: Program<{ readonly host: string; readonly adminPort: number }>,
+): Promise<number> {
+  const { config, life } = program;
+  const { app } = createProgramApi(program);
+  life.onStop("the admin port", () => app.close());
+  return listenHttp(app, config.host, config.adminPort, "--admin-port");
+}
