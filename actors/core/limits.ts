@@ -104,6 +104,8 @@ export interface Limits {
   readonly shardMoveGraceMs: number;
   /** A gateway asks for a fresh assignment this often at the most. */
   readonly assignmentRefreshMinMs: number;
+  /** How soon a certificate file that was replaced is taken up. */
+  readonly certificatePollMs: number;
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
@@ -182,6 +184,7 @@ export const DEFAULT_LIMITS: Limits = {
   shardKeepaliveTimeoutMs: 3 * SECOND_MS,
   shardMoveGraceMs: 250,
   assignmentRefreshMinMs: 200,
+  certificatePollMs: 10 * SECOND_MS,
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,

@@ -10,11 +10,15 @@
  * bounds each of its own. What an answer finds unread is not waited for: the connection closes.
  */
 import { createServer, ServerResponse } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { AdtallyError } from "../../core/errors.ts";
+import { httpsOptions, renewHttps } from "../tls/https.ts";
 import { isClick } from "./click-request.ts";
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, Server } from "node:http";
+import type { Server as HttpsServer } from "node:https";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
+import type { Certificates } from "../tls/certificates.ts";
 import type { ClickHandler } from "./click-handler.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -26,10 +30,12 @@ export interface ClickServerDeps {
   readonly others: HttpHandler;
   readonly clock: Clock;
   readonly limits: Limits;
+  /** With: HTTPS for anyone. Without: plain HTTP, as behind a balancer that ends TLS. */
+  readonly certificates?: Certificates;
 }
 
 export interface ClickServer {
-  readonly server: Server;
+  readonly server: Server | HttpsServer;
   /** Serves on `host:port`, port 0 for any, and resolves with the port. @throws PORT_IN_USE */
   listen(host: string, port: number): Promise<number>;
   /** No new connections; requests under way are answered, or cut off at `drainDeadlineMs`. */
@@ -41,7 +47,8 @@ function isBodyPending({ headers, complete }: IncomingMessage): boolean {
   return !complete && ((length !== undefined && length !== "0") || "transfer-encoding" in headers);
 }
 
-export function createClickServer({ clicks, others, clock, limits }: ClickServerDeps): ClickServer {
+export function createClickServer(deps: ClickServerDeps): ClickServer {
+  const { clicks, others, clock, limits, certificates } = deps;
   let draining = false;
 
   /** Tells the client, with the last answer on its connection, not to send another request. */
@@ -53,23 +60,30 @@ export function createClickServer({ clicks, others, clock, limits }: ClickServer
     }
   }
 
-  const server = createServer(
-    {
-      ServerResponse: Response,
-      maxHeaderSize: limits.httpHeaderMaxBytes,
-      headersTimeout: limits.httpHeadersTimeoutMs,
-      requestTimeout: 0,
-      keepAliveTimeout: limits.httpKeepAliveMs,
-      // How soon after those times a connection is found out.
-      connectionsCheckingInterval: Math.ceil(limits.httpHeadersTimeoutMs / 4),
-      insecureHTTPParser: false,
-      noDelay: true,
-    },
-    (request, response) => {
-      if (isClick(request.url ?? "")) clicks(request, response);
-      else others(request, response);
-    },
-  );
+  const options = {
+    ServerResponse: Response,
+    maxHeaderSize: limits.httpHeaderMaxBytes,
+    headersTimeout: limits.httpHeadersTimeoutMs,
+    requestTimeout: 0,
+    keepAliveTimeout: limits.httpKeepAliveMs,
+    // How soon after those times a connection is found out.
+    connectionsCheckingInterval: Math.ceil(limits.httpHeadersTimeoutMs / 4),
+    insecureHTTPParser: false,
+    noDelay: true,
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    if (isClick(request.url ?? "")) clicks(request, response);
+    else others(request, response);
+  };
+  let server: Server | HttpsServer;
+  if (certificates === undefined) server = createServer(options, onRequest);
+  else {
+    // A handshake has as long as a request's headers have.
+    const tls = { ...httpsOptions(certificates, "anyone"), handshakeTimeout: limits.httpHeadersTimeoutMs };
+    const secure = createHttpsServer({ ...options, ...tls }, onRequest);
+    renewHttps(secure, certificates, "anyone");
+    server = secure;
+  }
   server.maxConnections = limits.httpMaxConnections;
 
   return {

@@ -1,0 +1,82 @@
+/**
+ * TLS of gRPC from certificates that renew. grpc-js takes a provider of certificates (its
+ * `experimental` part) on both sides; its own that watches files hands on what it cannot use
+ * and drops what it had, so ours (certificates.ts) stands in its place.
+ */
+import { experimental, ServerInterceptingCall, status as Status } from "@grpc/grpc-js";
+import { peerFault } from "./names.ts";
+import type { ChannelCredentials, ServerCredentials, ServerInterceptor } from "@grpc/grpc-js";
+import type { Certificates } from "./certificates.ts";
+import type { Material } from "./material.ts";
+import type { Program } from "./names.ts";
+
+type Provider = experimental.CertificateProvider;
+
+/**
+ * `callers`: programs of ours that may call, each by its certificate; or anyone, without one,
+ * where the public is served.
+ */
+export function grpcServerCredentials(
+  certificates: Certificates,
+  callers: readonly Program[] | "anyone",
+): ServerCredentials {
+  const provider = providerOf(certificates);
+  if (callers === "anyone") {
+    // Own certificate first: the parameters' names in grpc-js 1.14 stand the other way round.
+    return experimental.createCertificateProviderServerCredentials(provider, null, false);
+  }
+  const credentials = experimental.createCertificateProviderServerCredentials(provider, provider, true);
+  return experimental.createServerCredentialsWithInterceptors(credentials, [callersOnly(callers)]);
+}
+
+/** Towards one of our own programs. */
+export function grpcClientCredentials(
+  certificates: Certificates,
+  peers: readonly Program[],
+): ChannelCredentials {
+  const provider = providerOf(certificates);
+  return experimental.createCertificateProviderChannelCredentials(provider, provider, {
+    checkServerIdentity: (_host, peer) => {
+      const fault = peerFault(peer, peers);
+      return fault === undefined ? undefined : new Error(fault);
+    },
+  });
+}
+
+/** A certificate of our authority is not enough: a query service has no business with a shard. */
+function callersOnly(callers: readonly Program[]): ServerInterceptor {
+  return (_method, call) =>
+    new ServerInterceptingCall(call, {
+      start(next) {
+        const details = peerFault(call.getAuthContext().sslPeerCertificate, callers);
+        if (details === undefined) return next();
+        // The call's metadata is not passed on, so no handler ever sees it.
+        next({ onReceiveMetadata: () => call.sendStatus({ code: Status.PERMISSION_DENIED, details }) });
+      },
+    });
+}
+
+function providerOf(certificates: Certificates): Provider {
+  const ends = new Map<unknown, () => void>();
+  function add<Update>(listener: (update: Update) => void, updateOf: (material: Material) => Update): void {
+    let isAdded = true;
+    const end = certificates.subscribe((material) => listener(updateOf(material)));
+    ends.set(listener, () => {
+      isAdded = false;
+      end();
+    });
+    // grpc-js is ready for the first one only after this call.
+    queueMicrotask(() => isAdded && listener(updateOf(certificates.current)));
+  }
+  function remove(listener: unknown): void {
+    ends.get(listener)?.();
+    ends.delete(listener);
+  }
+  return {
+    addCaCertificateListener: (listener) => add(listener, ({ ca }) => ({ caCertificate: ca })),
+    addIdentityCertificateListener: (listener) =>
+      add(listener, ({ cert, key }) => ({ certificate: cert, privateKey: key })),
+    removeCaCertificateListener: remove,
+    removeIdentityCertificateListener: remove,
+  };
+}
