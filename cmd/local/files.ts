@@ -6,9 +6,7 @@
  *     part from their copies, or be taken for forged. Hence the checksum in both files.
  *  F2 Where clicks have been counted neither file is made anew: that would come to the same.
  */
-import { crc32 } from "node:zlib";
-import { open, readFile, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import { generateKey } from "../../actors/keys/api-key.ts";
@@ -16,33 +14,7 @@ import { addGeneration, emptyTable, type RoutingTable } from "../../actors/routi
 import { decodeTable, encodeTable } from "../../actors/routing/table-json.ts";
 import type { RandomBytes } from "../../actors/runtime/clock.ts";
 import { formatKeyFile, generateKeys, parseKeyFile, type TokenKeys } from "../../actors/token/keys.ts";
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new AdtallyError("CONFIG_INVALID", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-  const folder = await open(dirname(path), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
+import { assertChecksum, readIfThere, withChecksum, writeWhole } from "../lib/checked-file.ts";
 
 function inFile<T>(path: string, parse: () => T): T {
   try {
@@ -50,33 +22,6 @@ function inFile<T>(path: string, parse: () => T): T {
   } catch (error) {
     throw new AdtallyError("CONFIG_INVALID", `${path}: ${messageOf(error)}`, { cause: error });
   }
-}
-
-/** The object with a checksum of its other fields as its first (F1). */
-function withChecksum(json: string): string {
-  const { crc32: _before, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  return `${JSON.stringify({ crc32: checksumOf(fields), ...fields }, null, 2)}\n`;
-}
-
-function checksumOf(fields: object): string {
-  return crc32(JSON.stringify(fields)).toString(16).padStart(8, "0");
-}
-
-/** What cannot be parsed is told by the parser of the file's own form. */
-function assertChecksum(path: string, text: string): void {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return;
-  }
-  if (typeof value !== "object" || value === null || !("crc32" in value)) return;
-  const { crc32: stated, ...fields } = value;
-  if (stated === checksumOf(fields)) return;
-  throw new AdtallyError(
-    "CONFIG_INVALID",
-    `${path}: its checksum does not hold: it was damaged; restore it. If you changed it on purpose, remove its field "crc32"`,
-  );
 }
 
 function assertFresh(path: string, isFresh: boolean): void {

@@ -1,0 +1,26 @@
+/** What a gateway can be told. */
+import type { ProgramSpec } from "../config/command-line.ts";
+import type { ConfigOf } from "../config/setting.ts";
+import * as all from "../config/settings.ts";
+import { checkKafka, checkSharedState } from "../lib/connections.ts";
+
+const settings = {
+  ...all.programSettings,
+  ...all.apiSettings,
+  ...all.gatewaySettings,
+  ...all.dataSettings,
+  ...all.sharedStateSettings,
+  ...all.kafkaSettings,
+  ...all.kafkaTopicSettings,
+};
+
+export type GatewayConfig = ConfigOf<typeof settings>;
+
+export const gatewaySpec: ProgramSpec<typeof settings> = {
+  name: "gateway",
+  description:
+    "A gateway: takes clicks over HTTP and gRPC, issues impressions, keeps ads and API keys. What an actor\n" +
+    "host does not take in time goes to the spill topic, and to this gateway's disk where that fails.",
+  settings,
+  check: (config) => [...checkSharedState(config), ...checkKafka(config)],
+};

@@ -1,0 +1,44 @@
+/** The way from a program to all shards: a router that follows the published assignment. */
+import { loadProtos } from "../../actors/adapters/grpc/protos.ts";
+import { createShardClient } from "../../actors/adapters/grpc/shard-client.ts";
+import { createShardRouterMetrics } from "../../actors/adapters/grpc/shard-router-metrics.ts";
+import { createShardRouter, type ShardRouter } from "../../actors/adapters/grpc/shard-router.ts";
+import { messageOf } from "../../actors/core/errors.ts";
+import type { SharedState } from "../../actors/ports/shared-state.ts";
+import { followAssignment } from "./followers.ts";
+import type { Program } from "./program.ts";
+
+export interface ShardRouting {
+  readonly router: ShardRouter;
+  /** Resolves once there is an assignment. @throws SHARED_STATE_UNAVAILABLE */
+  refresh(): Promise<void>;
+}
+
+/** Drained when the program stops: what it holds then is answered first. */
+export function openShardRouting(program: Program<unknown>, state: SharedState): ShardRouting {
+  const { clock, life, limits, logger, metrics, random } = program;
+  const protos = loadProtos();
+  const routerMetrics = createShardRouterMetrics(metrics);
+  const router = createShardRouter({
+    connect: (address) => createShardClient({ address, protos, limits, clock, random, logger }),
+    refresh: () =>
+      void following.refresh().catch((error: unknown) => {
+        logger.warn({ error: messageOf(error) }, "the assignment could not be read again");
+      }),
+    limits,
+    clock,
+    random,
+    logger,
+    onRetry: routerMetrics.onRetry,
+  });
+  const following = followAssignment(
+    { state, logger },
+    (assignment) => void router.setAssignment(assignment),
+  );
+  routerMetrics.observe(router);
+  life.onStop("the way to the shards", async () => {
+    following.close();
+    await router.drain();
+  });
+  return { router, refresh: () => following.refresh() };
+}
