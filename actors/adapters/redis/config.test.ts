@@ -21,6 +21,17 @@ describe("parseRedisConfig", () => {
     expect(parseRedisConfig({ url: "redis://redis" }).tls).toBeUndefined();
   });
 
+  it("reads certificates that renew anew for each connection", () => {
+    let generation = 0;
+    const tls = {
+      get ca() {
+        return `generation ${(generation += 1)}`;
+      },
+    };
+    const place = parseRedisConfig({ url: "redis://redis", tls });
+    expect([place.tls?.ca, place.tls?.ca]).toEqual(["generation 1", "generation 2"]);
+  });
+
   it.each([
     "",
     "redis",

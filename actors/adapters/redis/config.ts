@@ -50,11 +50,19 @@ export function parseRedisConfig(config: RedisConfig): RedisPlace {
     database: Number(database),
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-    // Node asks for no name by itself; a server with several certificates would present any of them.
-    ...(tls !== undefined && { tls: isIP(host) === 0 ? { servername: host, ...tls } : tls }),
+    ...(tls !== undefined && { tls: withName(tls, host) }),
     prefix,
     address: `${url.hostname}:${port}`,
   };
+}
+
+/**
+ * Node asks for no name by itself; a server with several certificates would present any of them.
+ * Getters stay getters: certificates that renew are read anew for each connection.
+ */
+function withName(tls: ConnectionOptions, host: string): ConnectionOptions {
+  const named: ConnectionOptions = isIP(host) === 0 ? { servername: host } : {};
+  return Object.defineProperties(named, Object.getOwnPropertyDescriptors(tls)) as ConnectionOptions;
 }
 
 function secretOf(part: string): string | undefined {

@@ -44,9 +44,9 @@ export interface TestRedis {
   close(): Promise<void>;
 }
 
-export async function startTestRedis(): Promise<TestRedis> {
+export async function startTestRedis(args: readonly string[] = []): Promise<TestRedis> {
   const dir = await mkdtemp(path.join(os.tmpdir(), "adtally-redis-"));
-  const server = await startRedis({ dir });
+  const server = await startRedis({ dir, args });
   const proxy = await startTcpProxy({ targetPort: server.port });
   const url = `redis://${proxy.address}`;
   const connections = new Set<RedisConnection>();
