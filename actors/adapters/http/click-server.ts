@@ -90,7 +90,7 @@ export function createClickServer(deps: ClickServerDeps): ClickServer {
     server,
     listen(host, port) {
       return new Promise((resolve, reject) => {
-        server.once("error", (error) => {
+        server.once("error", (error: Error) => {
           const detail = `HTTP cannot listen on ${host}:${port}: ${error.message}; choose another with --http-port`;
           reject(new AdtallyError("PORT_IN_USE", detail, { cause: error }));
         });

@@ -20,7 +20,8 @@ export function clientTls(certificates: Certificates): ConnectionOptions {
 /** For @clickhouse/client (`http_agent`), or any other client of HTTPS. */
 export function httpsAgent(certificates: Certificates, options: AgentOptions): Agent {
   const current = currentContext(certificates);
-  const agent = new Agent(options);
+  // A resumed session would show the certificate that it began with.
+  const agent = new Agent({ ...options, maxCachedSessions: 0 });
   const createConnection = agent.createConnection.bind(agent);
   agent.createConnection = (connection, callback) =>
     createConnection({ ...connection, secureContext: current() } as typeof connection, callback);
