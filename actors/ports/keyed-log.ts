@@ -19,6 +19,9 @@
  *
  * Whether a value is intact, and what it means, is for its reader to say (actors/replica).
  */
+/** The compacted topics: the catalogue's ads, the API keys. */
+export type KeyedTopic = "ads" | "keys";
+
 export interface KeyedRecord {
   readonly key: Buffer;
   readonly value: Buffer;

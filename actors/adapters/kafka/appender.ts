@@ -13,12 +13,11 @@
  *     whether the log has it. kafkajs' idempotent producer is not used: after a timeout it has
  *     been seen to lose an acknowledged batch.
  */
-import type { Block } from "../../block/block.ts";
 import { AdtallyError } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Brokers } from "./brokers.ts";
-import { encodeProduce, type Codec } from "./produce-request.ts";
+import { encodeProduce, type Batch, type Codec } from "./produce-request.ts";
 import {
   describeCode,
   describeError,
@@ -28,8 +27,9 @@ import {
 } from "./protocol-errors.ts";
 
 const REQUEST_MAX_BYTES = 8 * 1024 * 1024;
-/** A record's length outside its value, roughly. */
+/** A batch's length beside its records, roughly; and what a record with a key adds. */
 const RECORD_OVERHEAD_BYTES = 192;
+const KEYED_OVERHEAD_BYTES = 16;
 /** The actor gives up on an append at appendDeadlineMs: it should hear before that what we know. */
 const DEADLINE_SHARE = 0.9;
 /** How much of an append's deadline the broker may spend waiting for replicas. */
@@ -46,7 +46,7 @@ interface Waiting {
   readonly topic: string;
   readonly partition: number;
   readonly key: string;
-  readonly block: Block;
+  readonly batch: Batch;
   readonly bytes: number;
   readonly resolve: (offset: number) => void;
   readonly reject: (error: AdtallyError) => void;
@@ -69,10 +69,11 @@ export class Appender {
     this.#deps = deps;
   }
 
-  append(topic: string, partition: number, block: Block): Promise<number> {
+  /** Resolves with the offset of the batch's first record. */
+  append(topic: string, partition: number, batch: Batch): Promise<number> {
     const { limits, clock } = this.#deps;
     if (this.#isClosed) return Promise.reject(unavailable(topic, partition, "the click log is closed"));
-    const bytes = block.value.length + RECORD_OVERHEAD_BYTES;
+    const bytes = batch.records.reduce(sizeOf, RECORD_OVERHEAD_BYTES);
     if (this.#bytes + bytes > limits.logQueueMaxBytes) {
       const full = `click log: ${this.#bytes} bytes wait for the brokers, of ${limits.logQueueMaxBytes} allowed; try again later`;
       const { overloadRetryAfterMs: retryAfterMs } = limits;
@@ -80,7 +81,7 @@ export class Appender {
     }
     return new Promise((resolve, reject) => {
       const key = `${topic} ${partition}`;
-      const fields = { topic, partition, key, block, bytes, resolve, reject };
+      const fields = { topic, partition, key, batch, bytes, resolve, reject };
       const waiting: Waiting = { ...fields, timer: undefined, isSent: false, isSettled: false };
       waiting.timer = clock.after(limits.appendDeadlineMs * DEADLINE_SHARE, () =>
         this.#fail(waiting, `no answer within ${limits.appendDeadlineMs * DEADLINE_SHARE} ms`),
@@ -111,7 +112,7 @@ export class Appender {
   async #pump(): Promise<void> {
     const { brokers } = this.#deps;
     try {
-      if (brokers.isStale) await brokers.freshen();
+      if (!brokers.isFresh) await brokers.freshen();
     } catch (error) {
       // Nobody knows where to send: the callers hear at once, so that a gateway can spill.
       for (const waiting of this.#heads()) this.#fail(waiting, describeError(error));
@@ -205,6 +206,10 @@ export class Appender {
     if (queue.length === 0) this.#queues.delete(waiting.key);
     return true;
   }
+}
+
+function sizeOf(sum: number, { key, value }: Batch["records"][number]): number {
+  return sum + value.length + (key === undefined ? 0 : key.length + KEYED_OVERHEAD_BYTES);
 }
 
 function unavailable(topic: string, partition: number, why: string): AdtallyError {

@@ -120,13 +120,14 @@ export class Brokers {
     this.#isStale = true;
   }
 
-  get isStale(): boolean {
-    return this.#isStale;
+  /** Whether `freshen` has nothing to do. */
+  get isFresh(): boolean {
+    return !this.#isStale && this.#refreshing === undefined;
   }
 
   /** Asks who leads what, where that is not known. @throws LOG_UNAVAILABLE */
   async freshen(): Promise<void> {
-    if (!this.#isStale) return;
+    if (this.isFresh) return;
     const { clock, limits } = this.#deps;
     if (this.#failed !== undefined && clock.monotonic() < this.#failed.untilMs) throw this.#failed.error;
     this.#refreshing ??= this.#refresh()
@@ -169,6 +170,7 @@ export class Brokers {
   }
 
   async #refresh(): Promise<void> {
+    // Whoever finds a leader gone while this is under way marks it stale once more.
     this.#isStale = false;
     try {
       const { clock, limits } = this.#deps;

@@ -15,14 +15,16 @@ import { promisify } from "node:util";
 import kafkajs from "kafkajs";
 import type { Limits } from "../../core/limits.ts";
 import type { ClickLog, ClickTopic } from "../../ports/click-log.ts";
+import type { KeyedLog, KeyedTopic } from "../../ports/keyed-log.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { Appender } from "./appender.ts";
 import { Brokers } from "./brokers.ts";
 import { assertKafkaConfig, type Compression, type KafkaConfig } from "./config.ts";
-import type { Codec } from "./produce-request.ts";
+import { createKafkaKeyedLog } from "./keyed-log.ts";
+import { blockBatch, type Codec } from "./produce-request.ts";
 import { readBounds, readRecords } from "./reader.ts";
-import { CLICK_TOPICS, topicName } from "./topics.ts";
+import { CLICK_TOPICS, KEYED_TOPICS, topicName } from "./topics.ts";
 
 export interface KafkaLogDeps {
   readonly config: KafkaConfig;
@@ -36,6 +38,8 @@ export interface KafkaLogDeps {
 
 export interface KafkaLog {
   topic(name: ClickTopic): ClickLog;
+  /** Over the same connections; ensure-keyed-topics.ts makes its topic. */
+  keyed(name: KeyedTopic): KeyedLog;
   /** Whether a broker answers, for a readiness probe. @throws LOG_UNAVAILABLE */
   check(): Promise<void>;
   /** Refuses what was not sent; what is under way may or may not arrive. */
@@ -65,7 +69,7 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
 export function openKafkaLog(deps: KafkaLogDeps): KafkaLog {
   const { config, limits, clock, logger } = deps;
   assertKafkaConfig(config);
-  const names = CLICK_TOPICS.map((topic) => topicName(config.topicPrefix, topic));
+  const names = [...CLICK_TOPICS, ...KEYED_TOPICS].map((topic) => topicName(config.topicPrefix, topic));
   const brokers = new Brokers({ config, topics: names, limits, clock, logger });
   const appender = new Appender({ brokers, limits, clock, codec: CODECS[config.compression ?? "none"] });
   const reader = { brokers, limits };
@@ -73,11 +77,13 @@ export function openKafkaLog(deps: KafkaLogDeps): KafkaLog {
     topic(name) {
       const topic = topicName(config.topicPrefix, name);
       return {
-        append: (partition, block) => appender.append(topic, partition, block),
+        append: (partition, block) => appender.append(topic, partition, blockBatch(block)),
         read: (partition, from, maxBytes) => readRecords(reader, { topic, partition }, from, maxBytes),
         bounds: (partition) => readBounds(reader, { topic, partition }),
       };
     },
+    keyed: (name) =>
+      createKafkaKeyedLog({ topic: topicName(config.topicPrefix, name), appender, reader, clock }),
     async check() {
       brokers.markStale();
       await brokers.freshen();

@@ -136,6 +136,7 @@ declare module "kafkajs/src/protocol/requests/index.js" {
 
   export interface FetchedMessage {
     readonly offset: string;
+    readonly key: Buffer | null;
     readonly value: Buffer | null;
     readonly headers: Readonly<Record<string, Buffer | readonly Buffer[] | null>>;
     readonly isControlRecord: boolean;

@@ -1,6 +1,6 @@
 /**
- * The body of a produce request (versions 3 to 7, which are laid out alike) with one record a
- * partition, written in one go into one buffer.
+ * The body of a produce request (versions 3 to 7, which are laid out alike) with one batch a
+ * partition, written in one go into one buffer: a block is a batch of one record.
  *
  * kafkajs would do it in six layers, each copied into a zeroed buffer of the next power of two, and
  * compute CRC-32C byte by byte in JavaScript: 1.7 µs of CPU a row where this takes a quarter of it
@@ -22,10 +22,30 @@ const BATCH_PREFIX_BYTES = 12;
 const CRC_AT = 17;
 const CRC_FROM = 21;
 
-export interface ProducedBlock {
+export interface ProducedRecord {
+  readonly key: Buffer | undefined;
+  readonly value: Buffer;
+  /** The value of the record's only header, a block's. */
+  readonly blockHeader: Buffer | undefined;
+}
+
+/** What stands together: all of its records are written, or none. */
+export interface Batch {
+  readonly timeMs: number;
+  readonly records: readonly ProducedRecord[];
+}
+
+export interface ProducedBatch {
   readonly topic: string;
   readonly partition: number;
-  readonly block: Block;
+  readonly batch: Batch;
+}
+
+export function blockBatch({ header, value }: Block): Batch {
+  return {
+    timeMs: header.appendTimeMs,
+    records: [{ key: undefined, value, blockHeader: encodeHeader(header) }],
+  };
 }
 
 export interface Codec {
@@ -35,17 +55,17 @@ export interface Codec {
 }
 
 export async function encodeProduce(
-  blocks: readonly ProducedBlock[],
+  batches: readonly ProducedBatch[],
   timeoutMs: number,
   codec: Codec,
 ): Promise<Buffer> {
   const records = await Promise.all(
-    blocks.map(async ({ block }) => {
-      const record = recordParts(block);
-      return codec.compress === undefined ? record : [await codec.compress(Buffer.concat(record))];
+    batches.map(async ({ batch }) => {
+      const parts = batch.records.flatMap(recordParts);
+      return codec.compress === undefined ? parts : [await codec.compress(Buffer.concat(parts))];
     }),
   );
-  const topics = [...Map.groupBy(blocks.keys(), (index) => blocks[index]!.topic)];
+  const topics = [...Map.groupBy(batches.keys(), (index) => batches[index]!.topic)];
   const sizes = records.map(
     (parts) => BATCH_HEADER_BYTES + parts.reduce((sum, part) => sum + part.length, 0),
   );
@@ -64,9 +84,9 @@ export async function encodeProduce(
     at += to.write(topic, at);
     at = to.writeInt32BE(indexes.length, at);
     for (const index of indexes) {
-      at = to.writeInt32BE(blocks[index]!.partition, at);
+      at = to.writeInt32BE(batches[index]!.partition, at);
       at = to.writeInt32BE(sizes[index]!, at);
-      at = writeBatch(to, at, blocks[index]!.block, records[index]!, codec.number);
+      at = writeBatch(to, at, batches[index]!.batch, records[index]!, codec.number);
     }
   }
   return to;
@@ -75,24 +95,24 @@ export async function encodeProduce(
 function writeBatch(
   to: Buffer,
   from: number,
-  { header }: Block,
+  { timeMs, records }: Batch,
   parts: readonly Buffer[],
   codec: number,
 ): number {
   // A topic with LogAppendTime, as ours are, does not look at this.
-  const time = BigInt(header.appendTimeMs);
+  const time = BigInt(timeMs);
   let at = to.writeBigInt64BE(0n, from); // base offset: the broker's to give
   const lengthAt = at;
   at = to.writeInt32BE(-1, at + 4); // leader epoch
   at = to.writeInt8(MAGIC, at);
   at = to.writeInt16BE(codec, at + 4);
-  at = to.writeInt32BE(0, at); // last offset delta
+  at = to.writeInt32BE(records.length - 1, at); // last offset delta
   at = to.writeBigInt64BE(time, at);
   at = to.writeBigInt64BE(time, at);
   at = to.writeBigInt64BE(-1n, at); // no producer id, epoch and sequence: not idempotent
   at = to.writeInt16BE(-1, at);
   at = to.writeInt32BE(-1, at);
-  at = to.writeInt32BE(1, at); // records
+  at = to.writeInt32BE(records.length, at);
   for (const part of parts) at += part.copy(to, at);
   to.writeInt32BE(at - from - BATCH_PREFIX_BYTES, lengthAt);
   crc32c.init();
@@ -101,11 +121,14 @@ function writeBatch(
   return at;
 }
 
-/** One record: no key, the block's rows as its value, its header as its only header. */
-function recordParts({ header, value }: Block): Buffer[] {
-  const blockHeader = encodeHeader(header);
-  const front = Buffer.concat([Buffer.of(0, 0, 0), varint(-1), varint(value.length)]);
-  const back = Buffer.concat([varint(1), varint(KEY.length), KEY, varint(blockHeader.length), blockHeader]);
+/** The record at `index` of its batch: no attributes, its batch's time. */
+function recordParts({ key, value, blockHeader }: ProducedRecord, index: number): Buffer[] {
+  const keyParts = key === undefined ? [varint(-1)] : [varint(key.length), key];
+  const front = Buffer.concat([Buffer.of(0, 0), varint(index), ...keyParts, varint(value.length)]);
+  const back =
+    blockHeader === undefined
+      ? varint(0)
+      : Buffer.concat([varint(1), varint(KEY.length), KEY, varint(blockHeader.length), blockHeader]);
   return [varint(front.length + value.length + back.length), front, value, back];
 }
 

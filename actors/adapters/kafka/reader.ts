@@ -35,12 +35,13 @@ export interface ReaderDeps {
   readonly limits: Pick<Limits, "appendDeadlineMs">;
 }
 
-interface Place {
+/** One partition. */
+export interface Place {
   readonly topic: string;
   readonly partition: number;
 }
 
-interface Fetched {
+export interface Fetched {
   readonly messages: readonly FetchedMessage[];
   /** The offset behind the last record that all replicas have. */
   readonly next: number;
@@ -92,7 +93,12 @@ export async function readBounds(deps: ReaderDeps, place: Place): Promise<LogBou
   return { earliest: Math.min(earliest, next), next };
 }
 
-async function fetchFrom(deps: ReaderDeps, place: Place, offset: number, maxBytes: number): Promise<Fetched> {
+export async function fetchFrom(
+  deps: ReaderDeps,
+  place: Place,
+  offset: number,
+  maxBytes: number,
+): Promise<Fetched> {
   try {
     return await fetchOnce(deps, place, offset, Math.min(maxBytes, FETCH_MAX_BYTES));
   } catch (error) {
@@ -171,12 +177,16 @@ function unavailable({ topic, partition }: Place, why: string, cause?: unknown):
   return new AdtallyError("LOG_UNAVAILABLE", `${topic}, partition ${partition}: ${why}`, { cause });
 }
 
-function outOfRange({ topic, partition }: Place, offset: number, what = "offsets begin at 0"): AdtallyError {
+export function outOfRange(
+  { topic, partition }: Place,
+  offset: number,
+  what = "offsets begin at 0",
+): AdtallyError {
   const message = `${topic}, partition ${partition}: there is no offset ${offset}, ${what}`;
   return new AdtallyError("OFFSET_OUT_OF_RANGE", message);
 }
 
-function corrupt({ topic, partition }: Place, offset: number, why: string): AdtallyError {
+export function corrupt({ topic, partition }: Place, offset: number, why: string): AdtallyError {
   const message = `${topic}, partition ${partition}: the record at offset ${offset} is damaged: ${why}`;
   return new AdtallyError("LOG_CORRUPT", message, { offset });
 }
