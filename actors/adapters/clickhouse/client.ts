@@ -12,6 +12,7 @@ import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { createAgent } from "./agent.ts";
 import { certificateLogin, resolveOptions, type ClickHouseOptions } from "./options.ts";
 import { withRetries } from "./retry.ts";
+import { insertSettings, type Topology } from "./topology.ts";
 
 export type Parameters = Readonly<Record<string, unknown>>;
 export type Settings = Readonly<Record<string, string | number>>;
@@ -22,6 +23,8 @@ export interface InsertOptions {
 }
 
 export interface ClickHouse {
+  /** Where its tables lie; migrations and inserts go by it. */
+  readonly topology: Topology;
   /** A statement without a result. */
   command(sql: string, parameters?: Parameters, settings?: Settings): Promise<void>;
   /** Rows as objects; 64-bit integers come as decimal strings. */
@@ -54,7 +57,7 @@ const JSON_FORM: Settings = {
 /** @throws CONFIG_INVALID */
 export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
   const resolved = resolveOptions(options);
-  const { deadlineMs, username, password } = resolved;
+  const { deadlineMs, username, password, topology } = resolved;
   const login = certificateLogin(resolved);
   const { agent, heard } = createAgent(resolved);
   let closed = false;
@@ -75,6 +78,9 @@ export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
     },
     compression: { request: false, response: false },
   });
+  // The server itself refuses what writes.
+  const access: Settings = resolved.readOnly ? { readonly: "2" } : {};
+
   /** One request; its whole answer. */
   async function ask(sql: string, asked: Asked, signal: AbortSignal): Promise<Buffer> {
     const { parameters, settings, values } = asked;
@@ -82,7 +88,7 @@ export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
       query: sql,
       ...(parameters === undefined ? {} : { query_params: { ...parameters } }),
       ...(values === undefined ? {} : { values: Readable.from(values, { objectMode: false }) }),
-      clickhouse_settings: { ...settings },
+      clickhouse_settings: { ...settings, ...access },
       abort_signal: signal,
     });
     heard(response_headers);
@@ -104,8 +110,14 @@ export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
   };
 
   return {
+    topology,
     async command(sql, parameters, settings) {
-      await retrying("a statement", sql, { parameters, settings: { ...settings, ...WHOLE_ANSWER } }, 1);
+      await retrying(
+        "a statement",
+        sql,
+        { parameters, settings: { ...insertSettings(topology), ...settings, ...WHOLE_ANSWER } },
+        1,
+      );
     },
     async rows<Row>(sql: string, parameters?: Parameters) {
       const lines = await retrying("a query", `${sql}\nFORMAT JSONEachRow`, {
@@ -120,7 +132,11 @@ export function connectClickHouse(options: ClickHouseOptions): ClickHouse {
     },
     bytes: (sql, parameters) => retrying("a query", sql, { parameters, settings: readSettings }),
     async insertBytes(sql, bytes, { parameters, settings } = {}) {
-      await retrying("an insert", sql, { parameters, settings, values: bytes });
+      await retrying("an insert", sql, {
+        parameters,
+        settings: { ...insertSettings(topology), ...settings },
+        values: bytes,
+      });
     },
     async ping() {
       const { success } = await client.ping();

@@ -48,7 +48,11 @@ describe("migrations", () => {
     expect(await fixture.clickhouse.rows("SELECT ad_id FROM adtally.ads")).toEqual([{ ad_id: "7" }]);
   });
 
-  test("the raw table's enums are the codes of core/verdict.ts: a new code needs a new step", async () => {
+  test("M4 the raw table's enums are the codes of core/verdict.ts, also where it was made with fewer", async () => {
+    await fixture.clickhouse.command(
+      "ALTER TABLE adtally.clicks_raw MODIFY COLUMN reason Enum8('NONE' = 0, 'TOKEN_EXPIRED' = 20)",
+    );
+    await migrate(fixture.clickhouse, DEFAULT_RETENTION);
     for (const [column, codes] of Object.entries({ source: Source, verdict: Verdict, reason: Reason })) {
       const [described] = await fixture.clickhouse.rows<{ type: string }>(
         "SELECT type FROM system.columns WHERE database = 'adtally' AND table = 'clicks_raw' AND name = {column:String}",

@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { systemClock, systemRandom, type Clock, type RandomBytes } from "../../runtime/clock.ts";
+import { SINGLE_SERVER, checkTopology, type Topology } from "./topology.ts";
 
 /** PEM. */
 export interface ClickHouseTls {
@@ -21,6 +22,10 @@ export interface ClickHouseOptions {
   readonly username?: string;
   readonly password?: string;
   readonly tls?: ClickHouseTls;
+  /** A single server, unless this says otherwise. */
+  readonly topology?: Topology;
+  /** Only for reading: the server refuses writes, whoever the user is. */
+  readonly readOnly?: boolean;
   /** One call, its retries included. */
   readonly deadlineMs?: number;
   /** Tries of one call at the most. */
@@ -66,7 +71,10 @@ export function resolveOptions(options: ClickHouseOptions): ResolvedOptions {
     throw invalid("certificates are given, but the URL is http://; write https://");
   if ((tls?.cert === undefined) !== (tls?.key === undefined))
     throw invalid("a client certificate needs its key, and a key its certificate: give both or none");
+  if (options.topology !== undefined) checkTopology(options.topology);
   return {
+    topology: SINGLE_SERVER,
+    readOnly: false,
     deadlineMs: 30_000,
     attempts: 4,
     maxSockets: 8,

@@ -3,11 +3,12 @@
  *
  * Every table's order key names one fact, and its engine keeps the newest of each (by version,
  * or by the highest of each column), so that whatever is sent twice, late or out of order is
- * one row. Readers use FINAL or the same aggregate.
+ * one row. Readers use FINAL or the same aggregate. Where they lie: topology.ts.
  */
 import { ROW_COLUMNS } from "../../block/row.ts";
 import { Reason, Source, Verdict } from "../../core/verdict.ts";
 import { COUNT_COLUMNS } from "../../ports/count-sink.ts";
+import { SINGLE_SERVER, renderTable, type TableSpec, type Topology } from "./topology.ts";
 
 export interface Retention {
   /** Days that raw rows are kept. */
@@ -24,18 +25,14 @@ export interface SchemaStep {
 }
 
 /** One byte on the wire, as the Int8 of the block's row; a name in queries. */
-function enum8(codes: Readonly<Record<string, number>>): string {
+export function enum8(codes: Readonly<Record<string, number>>): string {
   return `Enum8(${Object.entries(codes)
     .map(([name, code]) => `'${name}' = ${code}`)
     .join(", ")})`;
 }
 
-/**
- * A code that core/verdict.ts gains needs a new step that runs
- * `ALTER TABLE clicks_raw MODIFY COLUMN reason Enum8(…)` with the full list (schema.test.ts
- * fails until there is one); adding names changes metadata alone, no row is rewritten.
- */
-const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+/** Columns of clicks_raw whose codes are core/verdict.ts's. */
+export const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   source: Source,
   verdict: Verdict,
   reason: Reason,
@@ -53,94 +50,139 @@ function rawColumns(retention: Retention): string {
 
 const countColumns = COUNT_COLUMNS.map(([name, type]) => `${name} ${type}`).join(",\n  ");
 
-function verifiedTable(database: string, name: string, start: string, partition: string): string {
-  return `CREATE TABLE IF NOT EXISTS ${database}.${name} (
-  advertiser_id UInt64, campaign_id UInt64, ad_id UInt64,
+function verifiedTable(name: string, start: string, partition: string): TableSpec {
+  return {
+    name,
+    columns: `advertiser_id UInt64, campaign_id UInt64, ad_id UInt64,
   ${start},
   clicks UInt64, invalid UInt64, duplicates UInt64,
   verified_at DateTime64(3, 'UTC'),
-  version UInt64
-) ENGINE = ReplacingMergeTree(version)
-PARTITION BY ${partition}
-ORDER BY (advertiser_id, campaign_id, ad_id, start)`;
+  version UInt64`,
+    engine: "ReplacingMergeTree",
+    version: "version",
+    clauses: `PARTITION BY ${partition}
+ORDER BY (advertiser_id, campaign_id, ad_id, start)`,
+    shardBy: "advertiser_id",
+  };
 }
 
-export function schemaSteps(database: string, retention: Retention): readonly SchemaStep[] {
+/** Step 1's tables. */
+function firstTables(retention: Retention): readonly TableSpec[] {
   return [
+    // The order key names one row of one block, so a batch sent again changes nothing.
+    // A day is dropped whole when it expires: hence the partition, and ttl_only_drop_parts
+    // is off only because the IP's own, shorter expiry must rewrite parts.
     {
-      name: "first tables",
-      statements: [
-        // The order key names one row of one block, so a batch sent again changes nothing.
-        // A day is dropped whole when it expires: hence the partition, and ttl_only_drop_parts
-        // is off only because the IP's own, shorter expiry must rewrite parts.
-        `CREATE TABLE IF NOT EXISTS ${database}.clicks_raw (
-  ${rawColumns(retention)},
-  INDEX impression_id_bloom impression_id TYPE bloom_filter(0.01) GRANULARITY 1
-) ENGINE = ReplacingMergeTree
-PARTITION BY toDate(received_time, 'UTC')
+      name: "clicks_raw",
+      columns: `${rawColumns(retention)},
+  INDEX impression_id_bloom impression_id TYPE bloom_filter(0.01) GRANULARITY 1`,
+      engine: "ReplacingMergeTree",
+      clauses: `PARTITION BY toDate(received_time, 'UTC')
 ORDER BY (advertiser_id, campaign_id, ad_id, impression_id, shard, offset, row_number)
 TTL toDateTime(received_time) + INTERVAL ${retention.rawDays} DAY`,
+      shardBy: "advertiser_id",
+    },
 
-        // Partitioned by month: a report reads by (advertiser, campaign, ad) over up to 90 days,
-        // and FINAL costs by the parts it must merge; days would make 90 partitions of it, and
-        // one flush across midnight or a late window would touch many. A minute never changes
-        // its month, so FINAL need not merge across partitions. The Bloom indexes serve reports
-        // by campaign or ad alone; their columns are of the key, so FINAL stays right with them.
-        `CREATE TABLE IF NOT EXISTS ${database}.click_counts (
-  ${countColumns},
+    // Partitioned by month: a report reads by (advertiser, campaign, ad) over up to 90 days,
+    // and FINAL costs by the parts it must merge; days would make 90 partitions of it, and
+    // one flush across midnight or a late window would touch many. A minute never changes
+    // its month, so FINAL need not merge across partitions. The Bloom indexes serve reports
+    // by campaign or ad alone; their columns are of the key, so FINAL stays right with them.
+    {
+      name: "click_counts",
+      columns: `${countColumns},
   INDEX campaign_bloom campaign_id TYPE bloom_filter(0.01) GRANULARITY 1,
-  INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1
-) ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(minute)
+  INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1`,
+      engine: "ReplacingMergeTree",
+      version: "version",
+      clauses: `PARTITION BY toYYYYMM(minute)
 ORDER BY (advertiser_id, campaign_id, ad_id, minute, shard)
 SETTINGS do_not_merge_across_partitions_select_final = 1`,
+      shardBy: "advertiser_id",
+    },
 
-        // Each column of a checkpoint only rises, so the highest of each is the newest state,
-        // in whatever order checkpoints arrive (an idle shard's watermark rises at one offset).
-        `CREATE TABLE IF NOT EXISTS ${database}.shard_checkpoints (
-  shard UInt16,
+    // Each column of a checkpoint only rises, so the highest of each is the newest state,
+    // in whatever order checkpoints arrive (an idle shard's watermark rises at one offset).
+    {
+      name: "shard_checkpoints",
+      columns: `shard UInt16,
   epoch SimpleAggregateFunction(max, UInt64),
   offset SimpleAggregateFunction(max, Int64),
-  watermark SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
-) ENGINE = AggregatingMergeTree
-ORDER BY shard`,
+  watermark SimpleAggregateFunction(max, DateTime64(3, 'UTC'))`,
+      engine: "AggregatingMergeTree",
+      clauses: "ORDER BY shard",
+      shardBy: "shard",
+    },
 
-        `CREATE TABLE IF NOT EXISTS ${database}.raw_ingest_progress (
-  shard UInt16, next_offset UInt64
-) ENGINE = ReplacingMergeTree(next_offset)
-ORDER BY shard`,
+    {
+      name: "raw_ingest_progress",
+      columns: "shard UInt16, next_offset UInt64",
+      engine: "ReplacingMergeTree",
+      version: "next_offset",
+      clauses: "ORDER BY shard",
+      shardBy: "shard",
+    },
 
-        verifiedTable(database, "click_counts_hourly_verified", "start DateTime('UTC')", "toYYYYMM(start)"),
-        verifiedTable(database, "click_counts_daily_verified", "start Date", "toYear(start)"),
+    verifiedTable("click_counts_hourly_verified", "start DateTime('UTC')", "toYYYYMM(start)"),
+    verifiedTable("click_counts_daily_verified", "start Date", "toYear(start)"),
 
-        `CREATE TABLE IF NOT EXISTS ${database}.recount_differences (
-  hour DateTime('UTC'), advertiser_id UInt64, campaign_id UInt64, ad_id UInt64,
+    {
+      name: "recount_differences",
+      columns: `hour DateTime('UTC'), advertiser_id UInt64, campaign_id UInt64, ad_id UInt64,
   counted_clicks UInt64, recounted_clicks UInt64,
   counted_invalid UInt64, recounted_invalid UInt64,
   counted_duplicates UInt64, recounted_duplicates UInt64,
-  found_at DateTime64(3, 'UTC'), version UInt64
-) ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(hour)
+  found_at DateTime64(3, 'UTC'), version UInt64`,
+      engine: "ReplacingMergeTree",
+      version: "version",
+      clauses: `PARTITION BY toYYYYMM(hour)
 ORDER BY (hour, advertiser_id, campaign_id, ad_id)`,
+      shardBy: "advertiser_id",
+    },
 
-        `CREATE TABLE IF NOT EXISTS ${database}.ads (
-  ad_id UInt64, campaign_id UInt64, advertiser_id UInt64,
+    // By its ad, not its advertiser: the order key, so that an ad has one row wherever it is read.
+    {
+      name: "ads",
+      columns: `ad_id UInt64, campaign_id UInt64, advertiser_id UInt64,
   title String, destination_url String,
-  updated_at DateTime64(3, 'UTC')
-) ENGINE = ReplacingMergeTree(updated_at)
-ORDER BY ad_id`,
-      ],
+  updated_at DateTime64(3, 'UTC')`,
+      engine: "ReplacingMergeTree",
+      version: "updated_at",
+      clauses: "ORDER BY ad_id",
+      shardBy: "ad_id",
+    },
+  ];
+}
+
+/** The newest row stands, not the highest: a catalogue put back from a copy goes back. */
+const adsProgress: TableSpec = {
+  name: "ads_projection_progress",
+  columns: `catalogue String, sequence UInt64,
+  updated_at DateTime64(3, 'UTC')`,
+  engine: "ReplacingMergeTree",
+  version: "updated_at",
+  clauses: "ORDER BY catalogue",
+  shardBy: "catalogue",
+};
+
+/** All tables that hold what adtally knows, as the newest step leaves them. */
+export function allTables(retention: Retention): readonly TableSpec[] {
+  return [...firstTables(retention), adsProgress];
+}
+
+export function schemaSteps(
+  database: string,
+  retention: Retention,
+  topology: Topology = SINGLE_SERVER,
+): readonly SchemaStep[] {
+  return [
+    {
+      name: "first tables",
+      statements: firstTables(retention).flatMap((table) => renderTable(database, topology, table)),
     },
     {
       name: "how far each catalogue is copied into ads",
-      statements: [
-        // The newest row stands, not the highest: a catalogue put back from a copy goes back.
-        `CREATE TABLE IF NOT EXISTS ${database}.ads_projection_progress (
-  catalogue String, sequence UInt64,
-  updated_at DateTime64(3, 'UTC')
-) ENGINE = ReplacingMergeTree(updated_at)
-ORDER BY catalogue`,
-      ],
+      statements: renderTable(database, topology, adsProgress),
     },
   ];
 }

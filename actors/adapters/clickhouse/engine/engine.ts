@@ -20,14 +20,14 @@ const LOCK_RETRY_MS = 250;
 const LOCKED = /Failed to create connection/;
 
 async function openFirstSession(
-  Session: new (path: string) => EngineSession,
+  openSession: () => EngineSession,
   path: string,
   { limits, clock }: { limits: EngineLimits; clock: Clock },
 ): Promise<EngineSession> {
   const giveUpAt = clock.monotonic() + limits.lockWaitMs;
   for (;;) {
     try {
-      return new Session(path);
+      return openSession();
     } catch (error) {
       if (!LOCKED.test(messageOf(error)) || clock.monotonic() > giveUpAt)
         throw new AdtallyError(
@@ -45,6 +45,8 @@ export async function startEngineServer(options: {
   readonly port: number;
   readonly limits: EngineLimits;
   readonly clock: Clock;
+  /** A config.xml of ClickHouse's own; the engine needs none. */
+  readonly configFile?: string;
   /** The engine will answer no query any more. */
   readonly onFatal: (reason: string) => void;
 }): Promise<EngineServer> {
@@ -56,13 +58,15 @@ export async function startEngineServer(options: {
   await mkdir(incoming, { recursive: true, mode: 0o700 });
   await mkdir(path, { recursive: true, mode: 0o700 });
   const { Session } = await import("chdb");
-  const first = await openFirstSession(Session, path, { limits, clock });
+  const connectionArgs = options.configFile === undefined ? [] : [`--config-file=${options.configFile}`];
+  const openSession = () => new Session(path, { connectionArgs });
+  const first = await openFirstSession(openSession, path, { limits, clock });
   const facts = await first.queryAsync("SELECT version(), timezone()", { format: "TabSeparated" });
   const [version = "", timezone = ""] = Buffer.from(facts.bytes()).toString("utf8").trim().split("\t");
 
   // The first session stays open: the engine leaves the folder with its last one.
   const pool = createConnectionPool({
-    openSession: () => new Session(path),
+    openSession,
     limits,
     clock,
     onFatal: (error) => options.onFatal(error.message),
