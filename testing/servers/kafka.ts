@@ -23,6 +23,8 @@ export interface KafkaOptions {
   /** Further lines of server.properties. */
   readonly properties?: Readonly<Record<string, string>>;
   readonly heapMegabytes?: number;
+  /** What it says is added to this file. */
+  readonly logFile?: string;
 }
 
 export interface KafkaServer {
@@ -57,6 +59,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaServer> {
       name: `Kafka (node ${nodeId}, port ${port})`,
       command: "java",
       args: [...javaOptions(heapMegabytes), "-cp", classPath, "kafka.Kafka", config],
+      ...(options.logFile !== undefined && { logFile: options.logFile }),
       isReady: (output) => output.some((line) => line.includes(STARTED)),
       readyMs: READY_MS,
     });

@@ -4,8 +4,11 @@
  *  W1 It ends with its parent, however that ends: a watcher holds the other end of a pipe, and
  *     kills the server when the pipe closes.
  *  W2 `stop` and `kill` resolve when the process is gone, so that its port is free again.
+ *  W3 It leads a process group of its own: Ctrl-C in a terminal reaches the parent alone, which
+ *     decides in what order things end.
  */
 import { spawn, type ChildProcess } from "node:child_process";
+import { createWriteStream } from "node:fs";
 import { createServer } from "node:net";
 
 const OUTPUT_LINES = 60;
@@ -14,6 +17,8 @@ const STOP_MS = 15_000;
 export interface ServerProcess {
   readonly pid: number;
   readonly isRunning: boolean;
+  /** Null while it runs, and where a signal ended it. */
+  readonly exitCode: number | null;
   /** SIGKILL. */
   kill(): Promise<void>;
   /** SIGTERM, then SIGKILL where that does not do. */
@@ -25,17 +30,24 @@ export interface ServerCommand {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  /** Set beside our own variables, or taken from them where undefined. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** All that it says is added to this file as well. */
+  readonly logFile?: string;
   /** Resolves when the server answers; asked again and again. */
   readonly isReady: (output: readonly string[]) => boolean | Promise<boolean>;
   readonly readyMs: number;
+  /** How long `stop` waits before it kills. */
+  readonly stopMs?: number;
 }
 
 export async function startProcess(start: ServerCommand): Promise<ServerProcess> {
-  const { name, command, args, env = {}, cwd, isReady, readyMs } = start;
+  const { name, command, args, env = {}, cwd, isReady, readyMs, stopMs = STOP_MS } = start;
+  const log = start.logFile === undefined ? undefined : createWriteStream(start.logFile, { flags: "a" });
   const child = spawn(command, args, {
     stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
     env: { ...process.env, ...env },
     ...(cwd !== undefined && { cwd }),
   });
@@ -43,6 +55,7 @@ export async function startProcess(start: ServerCommand): Promise<ServerProcess>
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8");
     stream.on("data", (chunk: string) => {
+      log?.write(chunk);
       output.push(...chunk.split("\n").filter((line) => line !== ""));
       output.splice(0, output.length - OUTPUT_LINES);
     });
@@ -55,13 +68,14 @@ export async function startProcess(start: ServerCommand): Promise<ServerProcess>
     child.on("exit", () => resolve());
   });
   const watcher = child.pid === undefined ? undefined : watch(child.pid);
+  child.on("close", () => log?.end());
   void gone.then(() => watcher?.kill("SIGKILL"));
   const isRunning = () => child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 
   const end = async (first: NodeJS.Signals): Promise<void> => {
     if (!isRunning()) return gone;
     child.kill(first);
-    const last = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    const last = setTimeout(() => child.kill("SIGKILL"), stopMs);
     await gone;
     clearTimeout(last);
   };
@@ -84,6 +98,9 @@ export async function startProcess(start: ServerCommand): Promise<ServerProcess>
     get isRunning() {
       return isRunning();
     },
+    get exitCode() {
+      return child.exitCode;
+    },
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
     signal: (signal) => void child.kill(signal),
@@ -94,6 +111,7 @@ export async function startProcess(start: ServerCommand): Promise<ServerProcess>
 function watch(pid: number): ChildProcess {
   const watcher = spawn("/bin/sh", ["-c", 'cat >/dev/null; kill -9 "$0" 2>/dev/null', String(pid)], {
     stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
   });
   watcher.on("error", () => undefined);
   watcher.stdin!.on("error", () => undefined);

@@ -63,6 +63,8 @@ export interface RedisOptions {
   readonly dir: string;
   readonly port?: number;
   readonly args?: readonly string[];
+  /** What it says is added to this file. */
+  readonly logFile?: string;
 }
 
 export interface RedisServer {
@@ -90,6 +92,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
       args: ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args],
       env,
       cwd: dir,
+      ...(options.logFile !== undefined && { logFile: options.logFile }),
       isReady: () => answers(port),
       readyMs: READY_MS,
     });

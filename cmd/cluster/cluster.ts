@@ -1,0 +1,191 @@
+/**
+ * adtally as it runs in production, on one machine: broker, Redis, the ClickHouse engine, gateways,
+ * actor hosts, the raw ingester and the query service, each a process of its own on loopback.
+ * `npm run cluster` shows one to people; load tests and tests kill its parts.
+ *
+ *  L1 A start that fails leaves no process behind, and says what the failed one said last.
+ *  L2 Every process ends with this one, however this one ends.
+ *  L3 Each member starts again on the same ports and folders, whatever became of the others.
+ *  L4 `stopAll` stops from the gateways inwards, so that what was taken in is written down.
+ */
+import { startKafka } from "../../testing/servers/kafka.ts";
+import { freePorts } from "../../testing/servers/process.ts";
+import { startRedis } from "../../testing/servers/redis.ts";
+import { prepareFiles } from "./files.ts";
+import { programMember, serverMember, type Member } from "./member.ts";
+import { actorName, foldersIn, gatewayName, placePorts, portsNeeded, type WantedPorts } from "./places.ts";
+import { publish } from "./publication.ts";
+
+export interface ClusterOptions {
+  /** Holds all data and logs; gone on with where it is there. */
+  readonly dir: string;
+  readonly gateways?: number;
+  readonly actors?: number;
+  readonly shards?: number;
+  readonly ports?: WantedPorts;
+  /** Undefined: the folder's own, made at the first start. */
+  readonly adminKey?: string;
+  readonly openReports?: boolean;
+  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  /** Told what is under way, for a person who waits. */
+  readonly progress?: (what: string) => void;
+}
+
+export interface GatewayMember extends Member {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly url: string;
+  readonly grpcAddress: string;
+}
+
+export interface ActorMember extends Member {
+  readonly grpcPort: number;
+  readonly adminPort: number;
+}
+
+export interface ServerMember extends Member {
+  readonly port: number;
+  readonly url: string;
+}
+
+export interface Cluster {
+  readonly dir: string;
+  readonly adminKey: string;
+  readonly shards: number;
+  readonly gateways: readonly GatewayMember[];
+  readonly actors: readonly ActorMember[];
+  /** Its url is host:port. */
+  readonly broker: ServerMember;
+  readonly redis: ServerMember;
+  readonly engine: ServerMember;
+  readonly query: ServerMember;
+  readonly ingest: Member;
+  /** All of them, in the order of their start. */
+  readonly members: readonly Member[];
+  /** Gives all shards to these actor hosts (by name: actor-0 …), evenly, and only to them. */
+  assign(hosts: readonly string[]): Promise<void>;
+  stopAll(): Promise<void>;
+  /** SIGKILL to all processes at once. */
+  killAll(): Promise<void>;
+}
+
+/** One partition for each shard that there will ever be; a broker on a laptop opens files for each. */
+const PARTITIONS = 16;
+
+/** @throws Error, in the words of the process that failed */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { dir, gateways = 2, actors = 3, shards = 4, openReports = true, logLevel = "info" } = options;
+  const { progress = () => undefined } = options;
+  const folders = foldersIn(dir);
+  const free = await freePorts(portsNeeded(gateways, actors));
+  const ports = placePorts(options.ports ?? {}, gateways, actors, free);
+  const { adminKey, clickhouseUrl, redisUrl } = await prepareFiles(folders, ports, {
+    adminKey: options.adminKey,
+    partitions: Math.max(PARTITIONS, shards),
+    openReports,
+    logLevel,
+  });
+
+  const program = (name: string, folder: string, port: number, ...args: (string | number)[]): Member => {
+    const url = `http://127.0.0.1:${port}`;
+    return programMember({
+      name,
+      main: `cmd/${folder}/main.ts`,
+      args: ["--config", folders.settings, "--host-name", name, ...args.map(String)],
+      logFile: folders.logOf(name),
+      aliveUrl: `${url}/healthz`,
+      readyUrl: `${url}/readyz`,
+      admin: url,
+    });
+  };
+  const at = <M extends Member, P extends object>(member: M, places: P): M & P =>
+    Object.defineProperties(member, Object.getOwnPropertyDescriptors(places)) as M & P;
+
+  const broker = serverMember("broker", folders.logOf("broker"), () =>
+    startKafka({ dir: folders.broker, port: ports.broker, logFile: folders.logOf("broker") }),
+  );
+  const redis = serverMember("redis", folders.logOf("redis"), () =>
+    startRedis({ dir: folders.redis, port: ports.redis, logFile: folders.logOf("redis") }),
+  );
+  const engine = programMember({
+    name: "clickhouse",
+    main: "cmd/clickhouse/main.ts",
+    args: ["--port", String(ports.engine), "--data-dir", folders.engine],
+    logFile: folders.logOf("clickhouse"),
+    aliveUrl: `${clickhouseUrl}/ping`,
+    readyUrl: `${clickhouseUrl}/ping`,
+  });
+  const actorMembers = ports.actors.map(({ grpc, admin }, i) => {
+    const name = actorName(i);
+    const listening = ["--grpc-port", grpc, "--admin-port", admin, "--data-dir", folders.of(name)];
+    return at(program(name, "actor", admin, ...listening), { grpcPort: grpc, adminPort: admin });
+  });
+  const gatewayMembers = ports.gateways.map(({ http, grpc }, i) => {
+    const name = gatewayName(i);
+    const listening = ["--http-port", http, "--grpc-port", grpc, "--data-dir", folders.of(name)];
+    const places = { httpPort: http, grpcPort: grpc, url: `http://127.0.0.1:${http}` };
+    const member = program(name, "gateway", http, ...listening);
+    return at(member, { ...places, grpcAddress: `127.0.0.1:${grpc}` });
+  });
+  const ingest = program("ingest", "ingest", ports.ingest, "--admin-port", ports.ingest);
+  const query = program("query", "query", ports.query, "--http-port", ports.query);
+
+  const addresses = new Map(
+    actorMembers.map(({ name, grpcPort }) => [name, `127.0.0.1:${grpcPort}`] as const),
+  );
+  const assign = async (hosts: readonly string[]): Promise<void> => {
+    const chosen = hosts.map((name) => {
+      const address = addresses.get(name);
+      if (address === undefined) throw new Error(`${name} is not one of ${[...addresses.keys()].join(", ")}`);
+      return [name, address] as const;
+    });
+    await publish(folders.state, { hosts: new Map(chosen), shards });
+  };
+
+  const servers = [broker, redis, engine];
+  const inner = [...actorMembers, ingest, query];
+  const members = [...servers, ...inner, ...gatewayMembers];
+  const all = (which: readonly Member[], work: (member: Member) => Promise<void>): Promise<unknown> =>
+    Promise.all(which.map(work));
+  const stopAll = async (): Promise<void> => {
+    for (const group of [gatewayMembers, inner, servers]) await all(group, (member) => member.stop());
+  };
+  const killAll = async (): Promise<void> => {
+    for (const member of members) member.signal("SIGKILL");
+    await all(members, (member) => member.kill());
+  };
+  const startTogether = async (what: string, which: readonly Member[]): Promise<void> => {
+    progress(what);
+    const results = await Promise.allSettled(which.map((member) => member.start()));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  };
+
+  try {
+    await startTogether("starting the broker, Redis and the ClickHouse engine", servers);
+    await assign([...addresses.keys()]);
+    await startTogether(`starting ${gateways} gateways, ${actors} actor hosts, query and ingest`, [
+      ...inner,
+      ...gatewayMembers,
+    ]);
+  } catch (error) {
+    await killAll();
+    throw error;
+  }
+  return {
+    dir: folders.root,
+    adminKey,
+    shards,
+    gateways: gatewayMembers,
+    actors: actorMembers,
+    broker: at(broker, { port: ports.broker, url: `127.0.0.1:${ports.broker}` }),
+    redis: at(redis, { port: ports.redis, url: redisUrl }),
+    engine: at(engine, { port: ports.engine, url: clickhouseUrl }),
+    query: at(query, { port: ports.query, url: `http://127.0.0.1:${ports.query}` }),
+    ingest,
+    members,
+    assign,
+    stopAll,
+    killAll,
+  };
+}
