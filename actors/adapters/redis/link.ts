@@ -102,11 +102,11 @@ export function createLink({ place, role, limits, clock, logger }: LinkDeps): Li
       client.connect().catch(() => undefined);
   };
   const onLost = (): void => {
-    const why = lastError ?? "the connection was closed by the other side";
-    for (const { reject } of waiting.splice(0)) reject(unavailable(why));
+    lastError ??= "the connection was closed by the other side";
+    for (const { reject } of waiting.splice(0)) reject(unavailable(lastError));
     if (isClosed || isToldLost) return;
     isToldLost = true;
-    logger.warn({ address, role, error: why }, "no connection to Redis; trying again and again");
+    logger.warn({ address, role, error: lastError }, "no connection to Redis; trying again and again");
   };
 
   client.on("error", (error: NodeJS.ErrnoException) => {
@@ -150,7 +150,7 @@ export function createLink({ place, role, limits, clock, logger }: LinkDeps): Li
       if (isClosed) throw unavailable("the connection was closed by this program");
       open();
       if (client.status !== "connecting" && client.status !== "connect") {
-        throw unavailable(lastError ?? "the connection is lost");
+        throw unavailable(`no connection: ${lastError ?? "it was just lost"}`);
       }
       await new Promise<void>((resolve, reject) => waiting.push({ resolve, reject }));
     },
