@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { Verdict } from "../../core/verdict.ts";
@@ -195,6 +196,21 @@ describe("a host that fails", () => {
     const answer = router.submit(ticket(1));
     await expect.poll(() => router.hosts()[0]?.isReachable).toBe(false);
     router.setAssignment(toB(2));
+    expect(verdictOf(await answer)).toBe(Verdict.ACCEPTED);
+  });
+
+  it("takes connections and says nothing: out of reach, and nothing waits for the deadline there", async () => {
+    const silent = createServer((socket) => socket.on("error", () => undefined));
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    ends.push(() => void silent.close());
+    const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const limits = { ...LIMITS, shardConnectDeadlineMs: 100 };
+    const { router, hosts } = await pair({ limits });
+    router.setAssignment(assignmentOf(2, { ...hosts, c: address }, ["c"]));
+    const answer = router.submit(ticket(1));
+    await expect.poll(() => router.retries).toContain("unreachable");
+    expect(router.hosts().map(({ isReachable }) => isReachable)).toEqual([true, true, false]);
+    router.setAssignment(assignmentOf(3, hosts, ["b"]));
     expect(verdictOf(await answer)).toBe(Verdict.ACCEPTED);
   });
 

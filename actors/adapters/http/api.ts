@@ -14,11 +14,14 @@
  */
 import { isUtf8 } from "node:buffer";
 import swagger from "@fastify/swagger";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { messageOf } from "../../core/errors.ts";
+import type { Server as HttpsServer } from "node:https";
 import type { Limits } from "../../core/limits.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
+import { httpsOptions, renewHttps } from "../tls/https.ts";
+import type { Certificates } from "../tls/certificates.ts";
 import { createRequireScope, type AuthDeps, type RequireScope } from "./auth.ts";
 import { measureRequests } from "./measure.ts";
 import { HttpProblem, routeNotFound, sendProblem } from "./problem.ts";
@@ -30,6 +33,8 @@ export interface ApiDeps extends AuthDeps {
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly version: string;
+  /** With: the server that `listen` makes speaks HTTPS, with anyone. */
+  readonly certificates?: Certificates;
 }
 
 export interface Api {
@@ -43,7 +48,7 @@ const PARAM_MAX_LENGTH = 128;
 
 export function createApi(deps: ApiDeps): Api {
   const { limits, logger } = deps;
-  const app = fastify({
+  const app = createFastify(deps.certificates, {
     logger: false,
     bodyLimit: limits.httpBodyMaxBytes,
     handlerTimeout: limits.httpRequestTimeoutMs,
@@ -76,6 +81,18 @@ export function createApi(deps: ApiDeps): Api {
   measureRequests(app, deps.metrics);
   app.register(systemRoutes(deps));
   return { app, requireScope };
+}
+
+function createFastify(
+  certificates: Certificates | undefined,
+  options: FastifyServerOptions,
+): FastifyInstance {
+  if (certificates === undefined) return fastify(options);
+  const https = httpsOptions(certificates, "anyone");
+  // Routes and hooks do not tell the two kinds of server apart, so neither do the types here.
+  const app = fastify({ ...options, https } as FastifyServerOptions);
+  renewHttps(app.server as unknown as HttpsServer, certificates, "anyone");
+  return app;
 }
 
 function takeJson(app: FastifyInstance): void {

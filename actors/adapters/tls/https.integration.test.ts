@@ -6,6 +6,9 @@ import { Redis } from "ioredis";
 import { createServer as createTlsServer } from "node:tls";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { systemClock } from "../../runtime/clock.ts";
+import { silentLogger } from "../../runtime/log.ts";
+import { createMetrics } from "../../runtime/metrics.ts";
+import { createApi } from "../http/api.ts";
 import { createClickServer } from "../http/click-server.ts";
 import { clientTls, httpsAgent } from "./clients.ts";
 import { httpsOptions, renewHttps } from "./https.ts";
@@ -95,6 +98,25 @@ describe("HTTPS for anyone", () => {
     await own.issue(await testAuthority("next"), { program: "query" });
     await expect.poll(() => fetched(port, authority.certificate)).toMatch(/SELF_SIGNED|UNABLE_TO/);
   });
+});
+
+it("the API's own server speaks it, and renews", async () => {
+  const { app } = createApi({
+    limits: DEFAULT_LIMITS,
+    logger: silentLogger,
+    metrics: createMetrics({ process: false }),
+    version: "1",
+    authenticate: () => undefined,
+    readiness: () => [],
+    certificates,
+  });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  ends.push(() => app.close());
+  expect(await fetched(portOf(app.server), authority.certificate)).toContain('"status":404');
+  await own.issue(await testAuthority("next"), { program: "query" });
+  await expect
+    .poll(() => fetched(portOf(app.server), authority.certificate))
+    .toMatch(/SELF_SIGNED|UNABLE_TO/);
 });
 
 describe("HTTPS for programs of ours", () => {
