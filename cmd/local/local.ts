@@ -5,6 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
@@ -165,6 +166,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     closing(() => host.drain());
     const ingester = await startRawIngester({ log: clicks, clickhouse, shards, limits, clock, logger });
+    const projector = await startAdsProjector({ changes: catalogue, clickhouse, limits, clock, logger });
+    closing(() => withDeadline(clock, STOP_DEADLINE_MS, "the last ads", projector.stop()));
     const retention = clock.every(RETENTION_CHECK_MS, () => {
       log.retain(clock.now() - limits.logRetentionMs).catch((error: unknown) => {
         logger.error({ error: messageOf(error) }, "log retention failed");
@@ -264,8 +267,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
         refresh.cancel();
         retention.cancel();
         const leave = (error: unknown) =>
-          logger.warn({ error: messageOf(error) }, "raw rows left for the next start");
-        await withDeadline(clock, limits.sinkDrainDeadlineMs, "the raw table", ingester.drain()).catch(leave);
+          logger.warn({ error: messageOf(error) }, "raw rows or ads left for the next start");
+        const draining = Promise.all([ingester.drain(), projector.drain()]);
+        await withDeadline(clock, limits.sinkDrainDeadlineMs, "ClickHouse", draining).catch(leave);
         // An insert that hangs ends with the engine.
         await withDeadline(clock, STOP_DEADLINE_MS, "the last insert", ingester.stop()).catch(leave);
         await closeAll();
