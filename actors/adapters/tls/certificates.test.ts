@@ -1,6 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createMetrics } from "../../runtime/metrics.ts";
+import { observeCertificates } from "./metrics.ts";
 import { peerFault, programsOf } from "./names.ts";
 import { testAuthority, validity, withFolder } from "./tls.fixture.ts";
 import type { PeerCertificate } from "node:tls";
@@ -102,6 +104,18 @@ describe("while the program runs", () => {
     await own.issue(authority, { program: "actor" });
     await expect.poll(() => certificates.fault).toBeUndefined();
     expect(certificates.current).not.toBe(before);
+  });
+
+  it("metrics tell until when, and that new files were refused", async () => {
+    const certificates = await own.open("actor");
+    const metrics = createMetrics({ process: false });
+    observeCertificates(metrics, certificates);
+    const until = certificates.current.notAfterMs / 1_000;
+    expect(await metrics.text()).toContain(`adtally_certificate_not_after_timestamp_seconds ${until}`);
+    expect(await metrics.text()).toContain("adtally_certificate_files_refused 0");
+    await writeFile(own.files.certPath, "hello");
+    await certificates.reload();
+    expect(await metrics.text()).toContain("adtally_certificate_files_refused 1");
   });
 
   it("T2 a key that comes later than its certificate is waited for", async () => {
