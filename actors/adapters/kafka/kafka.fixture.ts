@@ -19,7 +19,7 @@ import { startTcpProxy, type TcpProxy } from "../../../testing/tcp-proxy.ts";
 import type { KafkaConfig } from "./config.ts";
 import { ensureTopics } from "./ensure-topics.ts";
 import { openKafkaLog, type KafkaLog } from "./kafka-log.ts";
-import { topicName } from "./topics.ts";
+import { CLICK_TOPICS, topicName } from "./topics.ts";
 
 export const PARTITIONS = 12;
 
@@ -86,7 +86,11 @@ export async function openTestLog(address: string, options: TestLogOptions = {})
   const wants = { partitions, replication, minInsyncReplicas, retentionMs: limits.logRetentionMs };
   await ensureTopics({ config, wants, limits, logger: silentLogger });
   const open = () => openKafkaLog({ config, limits, clock: systemClock, logger: silentLogger });
-  const kafka = new kafkajs.Kafka({ brokers: [...config.brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const kafka = new kafkajs.Kafka({
+    brokers: [...config.brokers],
+    retry: { retries: 1 },
+    logLevel: kafkajs.logLevel.NOTHING,
+  });
   const admin = kafka.admin();
   await admin.connect();
   const test: TestLog = {
@@ -99,6 +103,9 @@ export async function openTestLog(address: string, options: TestLogOptions = {})
     },
     async close() {
       await test.log.close();
+      // A broker that starts again takes up every partition that it has.
+      const topics = CLICK_TOPICS.map((topic) => topicName(config.topicPrefix, topic));
+      await admin.deleteTopics({ topics }).catch(() => undefined);
       await admin.disconnect();
     },
   };

@@ -11,8 +11,8 @@ import { assertKafkaConfig, type KafkaConfig } from "./config.ts";
 import "./repairs.ts";
 
 const REQUEST_MS = 10_000;
-const LED_ATTEMPTS = 50;
-const LED_PAUSE_MS = 100;
+const LED_ATTEMPTS = 100;
+const LED_PAUSE_MS = 200;
 
 export interface TopicDifference {
   readonly topic: string;
@@ -111,7 +111,7 @@ async function ensure(admin: Admin, kind: TopicKind, logger: Logger): Promise<En
 async function create(admin: Admin, names: readonly string[], kind: TopicKind): Promise<void> {
   try {
     await admin.createTopics({
-      waitForLeaders: true,
+      waitForLeaders: false,
       topics: names.map((topic) => ({
         topic,
         numPartitions: kind.partitions,
@@ -126,8 +126,10 @@ async function create(admin: Admin, names: readonly string[], kind: TopicKind): 
 }
 
 /**
- * kafkajs' `waitForLeaders` asks for the metadata, which names a leader before that broker knows
- * that it is one: the first appends to a new topic would fail.
+ * A topic is made when the controller says so; the brokers hear of it later, seconds later when
+ * they are just starting. kafkajs' `waitForLeaders` gives up on the first broker that has not
+ * heard, and is content with one that names a leader which does not yet know that it is one: the
+ * first appends to the topic would fail.
  */
 async function untilLed(admin: Admin, topic: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
