@@ -128,7 +128,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     return at(member, { ...places, grpcAddress: `127.0.0.1:${grpc}` });
   });
   const ingest = program("ingest", "ingest", ports.ingest, "--admin-port", ports.ingest);
-  const query = program("query", "query", ports.query, "--http-port", ports.query);
+  const query = program(
+    "query",
+    "query",
+    ports.query,
+    ...["--http-port", ports.query, "--data-dir", folders.of("query")],
+  );
 
   const addresses = new Map(
     actorMembers.map(({ name, grpcPort }) => [name, `127.0.0.1:${grpcPort}`] as const),

@@ -119,6 +119,15 @@ function watch(pid: number): ChildProcess {
   return watcher;
 }
 
+/** Whether we could listen on it now. */
+export function isPortFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
 /** Ports that nobody listens on now. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
