@@ -17,6 +17,7 @@ export function observeShards(metrics: Metrics, host: ShardHost, shards: readonl
   const offset = gauge("adtally_shard_next_offset", "Offset of the next block to fold.");
   const unflushed = gauge("adtally_shard_unflushed_windows", "Windows that ClickHouse lacks.");
   const watermark = gauge("adtally_shard_watermark_seconds", "Event time up to which windows are final.");
+  const spillOffset = gauge("adtally_shard_next_spill_offset", "Offset of the next spilled block to drain.");
   const up = gauge("adtally_shard_up", "1 while the shard serves.");
   metrics.beforeScrape(() => {
     for (const shard of names) {
@@ -28,6 +29,7 @@ export function observeShards(metrics: Metrics, host: ShardHost, shards: readonl
       waiting.of({ shard }).set(state.mailboxClicks);
       offset.of({ shard }).set(state.nextOffset);
       unflushed.of({ shard }).set(state.windows.unflushed);
+      spillOffset.of({ shard }).set(state.spillOffset);
       watermark.of({ shard }).set(state.watermarkMs / 1_000);
     }
   });
