@@ -12,6 +12,7 @@ import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createGrpcServer } from "../../actors/adapters/grpc/server.ts";
 import { createShardService } from "../../actors/adapters/grpc/shard-service.ts";
+import { grpcServerCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { ensureTopics } from "../../actors/adapters/kafka/ensure-topics.ts";
 import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
@@ -20,6 +21,7 @@ import { ShardHost } from "../../actors/shard/host.ts";
 import { kafkaConfigOf, openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followAssignment } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
+import { openTls } from "../lib/tls.ts";
 import { serveAdmin } from "../lib/serve.ts";
 import { observeShards } from "../lib/shard-metrics.ts";
 import type { ActorConfig } from "./config.ts";
@@ -32,8 +34,9 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   const adminPort = await serveAdmin(program);
   const { dataDir, hostName, kafkaPartitions: partitions } = config;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const tls = await openTls(program, "actor");
   const states = openSharedStates(program);
-  const clickhouse = openClickHouse(program);
+  const clickhouse = await openClickHouse(program);
   const log = openKafka(program);
 
   await life.waitFor("Kafka", () =>
@@ -72,7 +75,13 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   );
 
   const service = createShardService({ shards: host, limits, clock, logger });
-  const server = createGrpcServer({ services: [service], limits, clock });
+  const credentials = tls && grpcServerCredentials(tls, ["gateway", "query"]);
+  const server = createGrpcServer({
+    services: [service],
+    limits,
+    clock,
+    ...(credentials && { credentials }),
+  });
   life.onStop("gRPC", () => server.drain());
   const grpcPort = await server.listen(config.host, config.grpcPort);
 

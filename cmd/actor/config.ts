@@ -2,17 +2,20 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import { withDefault, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
-import { checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkTls } from "../lib/tls.ts";
 
 const settings = {
   ...all.programSettings,
   ...all.adminSettings,
   grpcPort: withDefault(all.gatewaySettings.grpcPort, 7070),
   ...all.dataSettings,
+  ...all.tlsSettings,
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.kafkaTopicSettings,
   ...all.clickhouseSettings,
+  ...all.clickhouseTopologySettings,
 };
 
 export type ActorConfig = ConfigOf<typeof settings>;
@@ -29,6 +32,8 @@ export const actorSpec: ProgramSpec<typeof settings> = {
     return [
       ...checkSharedState(config),
       ...checkKafka(config),
+      ...checkClickHouse(config),
+      ...checkTls(config),
       ...(kafkaMinInsync > kafkaReplication ? [tooMany] : []),
     ];
   },

@@ -44,6 +44,13 @@ export const adminSettings = {
   adminPort: setting(port, "/healthz, /readyz and /metrics", 7071),
 };
 
+/** Mutual TLS between the programs: all three, or none. Files that change are taken up at once. */
+export const tlsSettings = {
+  tlsCa: optional(path, "authorities that other programs' certificates are checked against (PEM)"),
+  tlsCert: optional(path, "this program's certificate, which names it (npm run dev-ca)"),
+  tlsKey: optional(path, "key of this program's certificate"),
+};
+
 /** Where the assignment and the routing table are published. */
 export const sharedStateSettings = {
   stateDir: optional(path, "folder of the assignment and the routing table: truth on one machine"),
@@ -96,6 +103,21 @@ export const clickhouseSettings = {
     "default",
   ),
   clickhousePassword: asSecret(optional(secret, "password of ClickHouse's user")),
+  clickhouseTlsCa: optional(path, "authority of ClickHouse's certificate (PEM), for an https URL"),
+  clickhouseTlsCert: optional(path, "client certificate towards ClickHouse"),
+  clickhouseTlsKey: optional(path, "key of that certificate"),
+};
+
+/** For the programs that make ClickHouse's tables. */
+export const clickhouseTopologySettings = {
+  clickhouseCluster: optional(
+    text("<name>", /^[A-Za-z_][A-Za-z0-9_.-]{0,62}$/, "must be a cluster's name"),
+    "cluster of ClickHouse servers, as in their remote_servers; unset: a single server",
+  ),
+  clickhouseKeeperPath: optional(
+    text("<path>", /^(\/[A-Za-z0-9_.{}-]+)+$/, "must be of the form /part/part"),
+    "root of the cluster's tables in the Keeper",
+  ),
 };
 
 export const dataSettings = {
@@ -134,10 +156,12 @@ export const assignSettings = {
 export const ALL_SETTINGS: Settings = {
   ...programSettings,
   ...adminSettings,
+  ...tlsSettings,
   ...sharedStateSettings,
   ...kafkaSettings,
   ...kafkaTopicSettings,
   ...clickhouseSettings,
+  ...clickhouseTopologySettings,
   ...dataSettings,
   ...apiSettings,
   ...gatewaySettings,

@@ -3,12 +3,14 @@ import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkTls } from "../lib/tls.ts";
 
 const settings = {
   ...all.programSettings,
   ...all.apiSettings,
   ...all.gatewaySettings,
   ...all.dataSettings,
+  ...all.tlsSettings,
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.kafkaTopicSettings,
@@ -22,5 +24,5 @@ export const gatewaySpec: ProgramSpec<typeof settings> = {
     "A gateway: takes clicks over HTTP and gRPC, issues impressions, keeps ads and API keys. What an actor\n" +
     "host does not take in time goes to the spill topic, and to this gateway's disk where that fails.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkKafka(config)],
+  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkTls(config)],
 };

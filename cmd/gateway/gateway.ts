@@ -6,6 +6,7 @@ import { createClickService } from "../../actors/adapters/grpc/click-service.ts"
 import { createPlacementHandlers } from "../../actors/adapters/grpc/placement-service.ts";
 import { createGrpcServer } from "../../actors/adapters/grpc/server.ts";
 import { createClickHandler } from "../../actors/adapters/http/click-handler.ts";
+import { PAGES, sendPage } from "../../actors/adapters/http/click-response.ts";
 import { createClickServer } from "../../actors/adapters/http/click-server.ts";
 import { createClientAddress } from "../../actors/adapters/http/client-address.ts";
 import { createBatchIntake } from "../../actors/intake/batch.ts";
@@ -35,6 +36,8 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly authenticate: Authenticate;
   readonly placement: PlacementService;
+  /** While false, clicks over HTTP are answered 503; without it they are always taken. */
+  readonly isOpen?: () => boolean;
   /** Takes every HTTP request but /click. */
   readonly httpHandler: HttpHandler;
   /** Further services on the same gRPC port: reports. */
@@ -90,7 +93,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     limits,
     logger,
   });
-  const httpServer = createClickServer({ clicks, others: deps.httpHandler, clock, limits });
+  const { isOpen = () => true } = deps;
+  const httpServer = createClickServer({
+    clicks: (request, response) => {
+      if (isOpen()) clicks(request, response);
+      else sendPage(response, PAGES.busy, ["Retry-After", "1"]);
+    },
+    others: deps.httpHandler,
+    clock,
+    limits,
+  });
 
   return {
     httpServer,

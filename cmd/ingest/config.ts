@@ -2,7 +2,7 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
-import { checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
 
 const settings = {
   ...all.programSettings,
@@ -10,6 +10,7 @@ const settings = {
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.clickhouseSettings,
+  ...all.clickhouseTopologySettings,
 };
 
 export type IngestConfig = ConfigOf<typeof settings>;
@@ -20,5 +21,5 @@ export const ingestSpec: ProgramSpec<typeof settings> = {
     "Carries the click log into ClickHouse's raw table, for servers that have no Kafka table engine.\n" +
     "One of them is enough; two at once cost time and count nothing twice.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkKafka(config)],
+  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkClickHouse(config)],
 };

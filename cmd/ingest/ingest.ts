@@ -19,7 +19,7 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
   const { clock, life, limits, logger, metrics } = program;
   const adminPort = await serveAdmin(program);
   const states = openSharedStates(program);
-  const clickhouse = openClickHouse(program);
+  const clickhouse = await openClickHouse(program);
   const clicks = openKafka(program).topic("clicks");
 
   const routing = followRouting({ state: states.routing, limits, clock, logger });

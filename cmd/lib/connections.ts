@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { SASLOptions } from "kafkajs";
 import { connectClickHouse, type ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
+import { readTlsFiles } from "../../actors/adapters/clickhouse/options.ts";
 import { createFileSharedState } from "../../actors/adapters/embedded/file-shared-state.ts";
 import type { KafkaConfig } from "../../actors/adapters/kafka/config.ts";
 import { openKafkaLog, type KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
@@ -12,6 +13,7 @@ import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
 import type {
   clickhouseSettings,
+  clickhouseTopologySettings,
   kafkaSettings,
   programSettings,
   sharedStateSettings,
@@ -114,9 +116,42 @@ export function openKafka(program: With<KafkaConfigured>): KafkaLog {
   return log;
 }
 
-export function openClickHouse(program: With<ConfigOf<typeof clickhouseSettings>>): ClickHouse {
-  const { clickhouseUrl: url, clickhouseUser: username, clickhousePassword: password } = program.config;
-  const clickhouse = connectClickHouse({ url, username, ...(password !== undefined && { password }) });
-  program.life.onStop("ClickHouse", () => clickhouse.close());
+type ClickHouseConfig = ConfigOf<typeof clickhouseSettings> &
+  Partial<ConfigOf<typeof clickhouseTopologySettings>>;
+
+export function checkClickHouse(config: ClickHouseConfig): readonly string[] {
+  const { clickhouseTlsCert, clickhouseTlsKey, clickhouseCluster, clickhouseKeeperPath } = config;
+  const faults: string[] = [];
+  if ((clickhouseTlsCert === undefined) !== (clickhouseTlsKey === undefined)) {
+    faults.push("--clickhouse-tls-cert and --clickhouse-tls-key go together: one of them is not set");
+  }
+  if (clickhouseKeeperPath !== undefined && clickhouseCluster === undefined) {
+    faults.push("--clickhouse-keeper-path is set, but --clickhouse-cluster is not");
+  }
+  return faults;
+}
+
+/** `readOnly`: the server refuses writes, whoever the user is. @throws CONFIG_INVALID */
+export async function openClickHouse(
+  { config, life }: With<ClickHouseConfig>,
+  { readOnly = false } = {},
+): Promise<ClickHouse> {
+  const { clickhousePassword: password, clickhouseCluster: name, clickhouseKeeperPath: keeperPath } = config;
+  const { clickhouseTlsCa: ca, clickhouseTlsCert: cert, clickhouseTlsKey: key } = config;
+  const files = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+  const topology = name !== undefined && {
+    kind: "cluster" as const,
+    name,
+    ...(keeperPath && { keeperPath }),
+  };
+  const clickhouse = connectClickHouse({
+    url: config.clickhouseUrl,
+    username: config.clickhouseUser,
+    readOnly,
+    ...(password !== undefined && { password }),
+    ...(Object.keys(files).length > 0 && { tls: await readTlsFiles(files) }),
+    ...(topology && { topology }),
+  });
+  life.onStop("ClickHouse", () => clickhouse.close());
   return clickhouse;
 }

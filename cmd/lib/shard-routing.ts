@@ -3,6 +3,8 @@ import { loadProtos } from "../../actors/adapters/grpc/protos.ts";
 import { createShardClient } from "../../actors/adapters/grpc/shard-client.ts";
 import { createShardRouterMetrics } from "../../actors/adapters/grpc/shard-router-metrics.ts";
 import { createShardRouter, type ShardRouter } from "../../actors/adapters/grpc/shard-router.ts";
+import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
+import { grpcClientCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
 import { followAssignment } from "./followers.ts";
@@ -15,12 +17,17 @@ export interface ShardRouting {
 }
 
 /** Drained when the program stops: what it holds then is answered first. */
-export function openShardRouting(program: Program<unknown>, state: SharedState): ShardRouting {
+export function openShardRouting(
+  program: Program<unknown>,
+  state: SharedState,
+  tls: Certificates | undefined,
+): ShardRouting {
   const { clock, life, limits, logger, metrics, random } = program;
   const protos = loadProtos();
+  const secured = tls && { credentials: grpcClientCredentials(tls, ["actor"]) };
   const routerMetrics = createShardRouterMetrics(metrics);
   const router = createShardRouter({
-    connect: (address) => createShardClient({ address, protos, limits, clock, random, logger }),
+    connect: (address) => createShardClient({ address, protos, limits, clock, random, logger, ...secured }),
     refresh: () =>
       void following.refresh().catch((error: unknown) => {
         logger.warn({ error: messageOf(error) }, "the assignment could not be read again");

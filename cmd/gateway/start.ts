@@ -1,0 +1,113 @@
+/**
+ * A cluster's gateway, put together. Its HTTP port is served from the beginning, for /healthz and
+ * /readyz; clicks are answered 503 until all that they need has been there once. From then on what
+ * goes away costs speed, not clicks: shards by the spill, the log by the spool, Redis by nothing.
+ *
+ * It stops from outside inwards: no new clicks, those under way answered, the spool, the way to
+ * the shards, the stores, the log.
+ */
+import { ensureKeyedTopics } from "../../actors/adapters/kafka/ensure-keyed-topics.ts";
+import { writerId } from "../../actors/block/block.ts";
+import { createPlacementService } from "../../actors/placement/service.ts";
+import { shardsEver } from "../../actors/routing/table.ts";
+import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
+import { startSpoolDrainer } from "../../actors/spill/spool-drainer.ts";
+import { kafkaConfigOf, openKafka, openSharedStates } from "../lib/connections.ts";
+import { followRouting } from "../lib/followers.ts";
+import type { Program } from "../lib/program.ts";
+import { assertReady, openCatalogue, openKeys } from "../lib/replicas.ts";
+import { createProgramApi } from "../lib/serve.ts";
+import { openShardRouting } from "../lib/shard-routing.ts";
+import { openTls } from "../lib/tls.ts";
+import { adsRoutes } from "./ads-routes.ts";
+import type { GatewayConfig } from "./config.ts";
+import { createGateway } from "./gateway.ts";
+import { impressionsRoutes } from "./impressions-routes.ts";
+import { keysRoutes } from "./keys-routes.ts";
+import { observeSpill } from "./spill-metrics.ts";
+import { openSpool } from "./spooling.ts";
+import { readTokenCodec } from "./token-codec.ts";
+
+export async function startGateway(program: Program<GatewayConfig>): Promise<Record<string, number>> {
+  const { clock, config, life, limits, logger, metrics, random } = program;
+  const { host, tokenKeysFile } = config;
+  const codec = await readTokenCodec(tokenKeysFile);
+  const tls = await openTls(program, "gateway");
+  const states = openSharedStates(program);
+  const log = openKafka(program);
+  const { catalogue, replica } = await openCatalogue(program, log, config.dataDir);
+  const keys = openKeys(program, log);
+  const spool = await openSpool(program);
+
+  const routing = followRouting({ state: states.routing, limits, clock, logger });
+  life.onStop("the routing table", () => routing.close());
+  const shards = openShardRouting(program, states.assignment, tls);
+  const spill = log.topic("clicks-spill");
+  const spilling = createSpillingShardPort({
+    inner: shards.router,
+    spill,
+    spool: spool.log,
+    writer: writerId(random),
+    limits,
+    clock,
+    logger,
+  });
+  const drainer = await startSpoolDrainer({
+    spool: spool.log,
+    progress: spool.progress,
+    target: shards.router,
+    spill,
+    shards: () => shardsEver(routing.table),
+    clock,
+    logger,
+  });
+  life.onStop("the spool's drain", () => drainer.stop());
+  observeSpill(metrics, spilling.stats);
+
+  const { authenticator } = keys;
+  const { authenticate } = authenticator;
+  const publicUrl = config.publicUrl ?? `http://${host}:${config.httpPort}`;
+  const table = () => routing.table;
+  const placement = createPlacementService({ catalogue, clock, codec, random, limits, publicUrl, table });
+  const { app, requireScope } = createProgramApi(program, authenticate);
+  app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
+  app.register(keysRoutes({ keys: keys.store, authenticator, requireScope, clock, random }));
+  app.register(impressionsRoutes({ placement, requireScope, limits }));
+  await app.ready();
+  life.onStop("the API", () => app.close());
+
+  const gateway = createGateway({
+    shardPort: spilling.patient,
+    httpShardPort: spilling,
+    catalogue,
+    codec,
+    routing: table,
+    limits,
+    clock,
+    authenticate,
+    placement,
+    isOpen: () => life.state !== "starting",
+    httpHandler: (request, response) => void app.routing(request, response),
+    trustedProxies: config.trustedProxies,
+    logger,
+  });
+  life.onStop("clicks", () => gateway.drain());
+  const httpPort = await gateway.httpServer.listen(host, config.httpPort);
+
+  await Promise.all([
+    life.waitFor("the routing table", () => routing.refresh()),
+    life.waitFor("the assignment", () => shards.refresh()),
+    life.waitFor("Kafka", () =>
+      ensureKeyedTopics({
+        config: kafkaConfigOf(config),
+        wants: { replication: config.kafkaReplication, minInsyncReplicas: config.kafkaMinInsync },
+        limits,
+        logger,
+      }),
+    ),
+    life.waitFor("the catalogue", () => assertReady(replica)),
+    life.waitFor("the API keys", () => assertReady(keys.replica)),
+  ]);
+  const grpcPort = await gateway.grpcServer.listen(host, config.grpcPort);
+  return { httpPort, grpcPort };
+}

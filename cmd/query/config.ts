@@ -1,0 +1,34 @@
+/** What the query service can be told. */
+import type { ProgramSpec } from "../config/command-line.ts";
+import { optional, withDefault, type ConfigOf } from "../config/setting.ts";
+import { path } from "../config/kinds.ts";
+import * as all from "../config/settings.ts";
+import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkTls } from "../lib/tls.ts";
+
+const settings = {
+  ...all.programSettings,
+  ...all.apiSettings,
+  httpPort: withDefault(all.apiSettings.httpPort, 8081),
+  ...all.querySettings,
+  dataDir: optional(path, "folder of a replica of the catalogue: with it an ad's report reads less"),
+  ...all.tlsSettings,
+  ...all.sharedStateSettings,
+  ...all.kafkaSettings,
+  ...all.clickhouseSettings,
+};
+
+export type QueryConfig = ConfigOf<typeof settings>;
+
+export const querySpec: ProgramSpec<typeof settings> = {
+  name: "query",
+  description:
+    "The query service: reports, what became of a click, the dead letters. It only reads ClickHouse.",
+  settings,
+  check: (config) => [
+    ...checkSharedState(config),
+    ...checkKafka(config),
+    ...checkClickHouse(config),
+    ...checkTls(config),
+  ],
+};
