@@ -199,11 +199,12 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
       refresh();
       const remainingMs = item.deadlineAtMs - clock.monotonic();
       const waitMs = outcome.retryAfterMs ?? backOffMs(failures);
-      if (remainingMs > 0) await pause(item, Math.min(waitMs, remainingMs));
+      // No attempt without the time for an answer: it would only leave open what is known now.
+      const isLast = remainingMs < 2 * waitMs;
+      if (remainingMs > 0) await pause(item, isLast ? remainingMs : waitMs);
       if (item.isDone) return;
-      if (item.deadlineAtMs - clock.monotonic() <= 0) {
+      if (isLast && !isChanged(item))
         return fail(item, code === "NOT_OWNER" ? outcome : tooLate(item, outcome));
-      }
       deps.onRetry?.(
         item.owner === undefined ? "no_owner" : code === "NOT_OWNER" ? "not_owner" : "unreachable",
       );
