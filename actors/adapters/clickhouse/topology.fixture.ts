@@ -1,5 +1,5 @@
 /**
- * A cluster as far as the engine can be one: it knows a cluster by its configuration file, and so
+ * Engines with a configuration of their own, and a cluster as far as the engine can be one: it knows a cluster by its configuration file, and so
  * Distributed tables, but has no Keeper and no queue of statements. Replicated tables are
  * made without their replication, and statements run where they arrive.
  */
@@ -10,7 +10,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { connectClickHouse, type ClickHouse } from "./client.ts";
 import { startEngineServer } from "./engine/engine.ts";
 import { defaultEngineLimits } from "./engine/limits.ts";
-import type { Cluster } from "./topology.ts";
+import { SINGLE_SERVER, type Cluster, type Topology } from "./topology.ts";
 
 export const TEST_CLUSTER: Cluster = { kind: "cluster", name: "adtally_test" };
 
@@ -28,18 +28,20 @@ const CONFIG = `<clickhouse>
 const withoutKeeper = (sql: string): string =>
   sql.replace(/ ON CLUSTER `adtally_test`/, "").replace(/Replicated(\w+)\('[^']*', '[^']*'(?:, )?/, "$1(");
 
-export interface ClusterFixture {
-  /** As a program has it, but for the two things that need a Keeper. */
+export interface ServerFixture {
   readonly clickhouse: ClickHouse;
   readonly url: string;
   close(): Promise<void>;
 }
 
-/** The engine runs in this process: one test file, one engine. */
-export async function openClusterFixture(): Promise<ClusterFixture> {
-  const dataDir = await mkdtemp(join(tmpdir(), "adtally-cluster-"));
+/** An engine with a configuration of its own. It runs in this process: one test file, one engine. */
+export async function openServerFixture(options: {
+  readonly config: string;
+  readonly topology?: Topology;
+}): Promise<ServerFixture> {
+  const dataDir = await mkdtemp(join(tmpdir(), "adtally-server-"));
   const configFile = join(dataDir, "config.xml");
-  await writeFile(configFile, CONFIG);
+  await writeFile(configFile, options.config);
   const server = await startEngineServer({
     dataDir,
     port: 0,
@@ -49,18 +51,27 @@ export async function openClusterFixture(): Promise<ClusterFixture> {
     onFatal: () => undefined,
   });
   const url = `http://127.0.0.1:${server.port}`;
-  const plain = connectClickHouse({ url, topology: TEST_CLUSTER });
-  const clickhouse: ClickHouse = {
-    ...plain,
-    command: (sql, parameters, settings) => plain.command(withoutKeeper(sql), parameters, settings),
-  };
+  const clickhouse = connectClickHouse({ url, topology: options.topology ?? SINGLE_SERVER });
   return {
     clickhouse,
     url,
     async close() {
-      await plain.close();
+      await clickhouse.close();
       await server.drain();
       await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Its client is as a program's, but for the two things that need a Keeper. */
+export async function openClusterFixture(): Promise<ServerFixture> {
+  const fixture = await openServerFixture({ config: CONFIG, topology: TEST_CLUSTER });
+  const { clickhouse } = fixture;
+  return {
+    ...fixture,
+    clickhouse: {
+      ...clickhouse,
+      command: (sql, parameters, settings) => clickhouse.command(withoutKeeper(sql), parameters, settings),
     },
   };
 }

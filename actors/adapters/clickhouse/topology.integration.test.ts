@@ -6,9 +6,9 @@ import { connectClickHouse } from "./client.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
 import { DATABASE, migrate } from "./migrations.ts";
 import { DEFAULT_RETENTION, schemaSteps } from "./schema.ts";
-import { TEST_CLUSTER, openClusterFixture, type ClusterFixture } from "./topology.fixture.ts";
+import { TEST_CLUSTER, openClusterFixture, type ServerFixture } from "./topology.fixture.ts";
 
-let fixture: ClusterFixture;
+let fixture: ServerFixture;
 beforeAll(async () => {
   fixture = await openClusterFixture();
   await migrate(fixture.clickhouse, DEFAULT_RETENTION);
