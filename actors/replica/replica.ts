@@ -25,7 +25,9 @@ import { withDeadline } from "../runtime/deadline.ts";
 import type { Logger } from "../runtime/log.ts";
 import { nextTurn } from "../runtime/turn.ts";
 
-const READ_MAX_BYTES = 1024 * 1024;
+/** Taken at once while catching up; and later, when clicks wait meanwhile. */
+const CATCH_UP_READ_BYTES = 1024 * 1024;
+const FOLLOW_READ_BYTES = 64 * 1024;
 const PROGRESS_LOG_MS = 5_000;
 /** Between two reads while somebody asks: ids that nobody knows must not make it spin. */
 const ASKED_PAUSE_MS = 10;
@@ -137,7 +139,7 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
     const from = store.progress();
     try {
       target ??= await log.end();
-      const found = await log.read(from, READ_MAX_BYTES);
+      const found = await log.read(from, isReady ? FOLLOW_READ_BYTES : CATCH_UP_READ_BYTES);
       end = Math.max(found.end, found.next);
       await applyAll(found.records, found.next);
       if (found.next >= found.end) confirmedRead = read;

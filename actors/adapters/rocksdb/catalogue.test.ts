@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -76,6 +76,51 @@ describe("changes of the RocksDB catalogue", () => {
     await expect(catalogue.load([1])).rejects.toMatchObject({ code: "CATALOGUE_UNAVAILABLE" });
     await expect(catalogue.put([exampleAd(1n)])).rejects.toMatchObject({ code: "CATALOGUE_UNAVAILABLE" });
     expect(() => catalogue.changesSince(0, 1)).toThrow("closed");
+    await rm(dir, { recursive: true });
+  });
+});
+
+describe("a replica on RocksDB", () => {
+  test("keeps ads and progress together over a restart, and its identity; another one has another", async () => {
+    const dir = await freshDir();
+    const first = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    expect(first.progress()).toBe(0);
+    first.apply([exampleAd(1n), exampleAd(2n), exampleAd(1n, { campaignId: 9n })], 17);
+    first.apply([exampleAd(2n, { title: "new" }), exampleAd(1n, { advertiserId: 9n })], 19);
+    await first.close();
+    const second = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    expect(second.progress()).toBe(19);
+    expect([...second.stored([1, 2, 3]).values()]).toEqual([exampleAd(1n), exampleAd(2n, { title: "new" })]);
+    expect(second.identity).toBe(first.identity);
+    await second.close();
+    await rm(dir, { recursive: true });
+    const other = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    expect(other.identity).not.toBe(first.identity);
+    await other.close();
+    await rm(dir, { recursive: true });
+  });
+
+  test("is never opened over the catalogue of a program that runs alone, damaged or not", async () => {
+    const dir = await freshDir();
+    const alone = await openRocksCatalogue({ dir, cacheAds: 10 });
+    await alone.put([exampleAd(1n)]);
+    await alone.close();
+    const asReplica = () => openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    await expect(asReplica()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await writeFile(join(dir, "CURRENT"), "MANIFEST-999999\n");
+    await expect(asReplica()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await rm(dir, { recursive: true });
+  });
+
+  test("begins anew where its files are damaged", async () => {
+    const dir = await freshDir();
+    const first = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    first.apply([exampleAd(1n)], 1);
+    await first.close();
+    await writeFile(join(dir, "CURRENT"), "MANIFEST-999999\n");
+    const again = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
+    expect([again.progress(), again.stored([1]).size]).toEqual([0, 0]);
+    await again.close();
     await rm(dir, { recursive: true });
   });
 });

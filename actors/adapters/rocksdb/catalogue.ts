@@ -14,6 +14,8 @@
  *     from the log again.
  *  K6 The identity is drawn when the catalogue is made: a wiped one has another.
  */
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { idKeyOf, type IdKey } from "../../core/ids.ts";
@@ -32,6 +34,7 @@ import {
   type Stored,
 } from "./catalogue-format.ts";
 import { openRocks, type Rocks } from "./rocks.ts";
+import { writtenPath } from "./written.ts";
 
 export interface CatalogueChange {
   readonly sequence: number;
@@ -55,13 +58,30 @@ export interface RocksCatalogue extends CatalogueStore, CatalogueChanges {
 export interface RocksCatalogueOptions {
   readonly dir: string;
   readonly cacheAds: number;
-  /** Fed by `apply` from a log that can make it again (K5). */
+  /** Fed by `apply` from a log that can make it again (K5): one that is damaged begins anew. */
   readonly isReplica?: boolean;
 }
 
 const IDENTITY_BYTES = 16;
 
 export async function openRocksCatalogue(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
+  const { dir, isReplica = false } = options;
+  if (!isReplica) return open(options);
+  // Nothing can make that one again, and no other replica has what it has.
+  if (existsSync(writtenPath(dir))) {
+    const why = "holds the catalogue of a program that runs alone: give the replica a folder of its own";
+    throw new AdtallyError("CONFIG_INVALID", `${dir} ${why}`);
+  }
+  try {
+    return await open(options);
+  } catch (error) {
+    if (!isAdtallyError(error, "STORE_CORRUPT")) throw error;
+    await rm(dir, { recursive: true });
+    return open(options);
+  }
+}
+
+async function open(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
   // Small blocks: an ad is about 100 bytes, and what is read are single ads. Index and filter
   // blocks live in the cache, so that memory is bounded whatever the number of ads.
   const rocks = await openRocks(options.dir, {
