@@ -221,11 +221,9 @@ export function describeBus(name: string, factory: BusFactory): void {
       withHooks(["loseAnswer"])("is counted once when the answer is lost", async () => {
         expect(await near.count("lost", 1, 60_000)).toBe(1);
         harness.loseAnswer!();
-        const unanswered = await Promise.all([near.count("lost", 1, 60_000), far.count("other", 1, 60_000)]);
-        expect(unanswered).toContain(undefined);
+        expect(await near.count("lost", 1, 60_000)).toBeUndefined();
         await untilFlowing(near, far);
-        await eventually("the bus counts again", () => near.count("other", 0, 60_000)).toBeDefined();
-        expect(await near.count("lost", 0, 60_000)).toBeLessThanOrEqual(2);
+        expect(await far.count("lost", 0, 60_000)).toBe(2);
       });
     });
   });
