@@ -4,6 +4,7 @@ import { createMemoryKeyedLog, type MemoryKeyedLog } from "../adapters/memory/me
 import { catalogueConformance, exampleAd, type OpenCatalogue } from "../ports/catalogue.conformance.ts";
 import type { Ad } from "../ports/catalogue.ts";
 import { keyed } from "../ports/keyed-log.conformance.ts";
+import type { KeyedLog } from "../ports/keyed-log.ts";
 import { seal } from "../replica/seal.ts";
 import { systemRandom } from "../runtime/clock.ts";
 import { claimRecord, decodeAd, updateRecord } from "./ad-records.ts";
@@ -254,6 +255,43 @@ describe("replicated catalogue", () => {
     await expect.poll(() => b.catalogue.replica.status().fault).toContain("remove the replica's folder");
     expect(b.catalogue.replica.status().isReady).toBe(false);
     expect(contents(b)).toHaveLength(2);
+  });
+
+  test("P5 a log that begins with another record is another one, also where it is longer", async () => {
+    const log = createMemoryKeyedLog();
+    const a = await openReadyReplica({ log });
+    await a.catalogue.put([exampleAd(1n)]);
+    await a.catalogue.put([exampleAd(1n, { title: "new" })]);
+    log.compact();
+    const again = await a.reopen();
+    await again.catalogue.replica.ready();
+    await again.stop();
+    const other = createMemoryKeyedLog();
+    for (let n = 1; n <= 9; n++) await other.append([claimRecord(exampleAd(BigInt(n)), systemRandom)]);
+    const b = await openTestReplica({ log: other, dir: a.dir });
+    open.push(b);
+    await expect.poll(() => b.catalogue.replica.status().fault).toContain("first record is another one");
+    expect(b.store.progress()).toBe(2);
+  });
+
+  test("P5 a log that was made anew while the replica runs takes no put that nobody would see", async () => {
+    let now = createMemoryKeyedLog();
+    const log: KeyedLog = {
+      append: (records) => now.append(records),
+      read: (from, maxBytes) => now.read(from, maxBytes),
+      end: () => now.end(),
+    };
+    const limits = { replicaFollowIntervalMs: 60_000, reconnectMaxMs: 50 };
+    const a = await openReadyReplica({ log, limits });
+    open.push(a);
+    for (let n = 1n; n <= 5n; n++) await a.catalogue.put([exampleAd(n)]);
+    await a.catalogue.replica.confirmed(1_000);
+    now = createMemoryKeyedLog();
+    expect(await codeOf(a.catalogue.put([exampleAd(6n)]))).toBe("CATALOGUE_UNAVAILABLE");
+    expect(await codeOf(a.catalogue.load([6]))).toBe("CATALOGUE_UNAVAILABLE");
+    for (let n = 1; n <= 9; n++) await now.append([claimRecord(exampleAd(BigInt(n)), systemRandom)]);
+    await expect.poll(() => a.catalogue.replica.status().fault).toContain("first record is another one");
+    expect(await codeOf(a.catalogue.put([exampleAd(6n)]))).toBe("CATALOGUE_UNAVAILABLE");
   });
 
   test("who waits for a replica that stops is told", async () => {

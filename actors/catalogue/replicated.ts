@@ -53,7 +53,8 @@ export function createReplicatedCatalogue(deps: ReplicatedCatalogueDeps): Replic
 
   const assertReady = () => {
     const { isReady, progress, end, fault } = replica.status();
-    if (isReady) return;
+    if (isReady && fault === undefined) return;
+    if (isReady) throw unavailable(`this program's replica does not follow: ${fault}`);
     const why = fault ?? `it is at ${progress} of ${end ?? "an unknown number of"} records`;
     throw unavailable(`this program's replica has not caught up yet: ${why}`);
   };
@@ -82,9 +83,11 @@ export function createReplicatedCatalogue(deps: ReplicatedCatalogueDeps): Replic
       const records = [...settled].map(([key, ad]) =>
         existing.has(key) ? updateRecord(ad) : claimRecord(ad, random),
       );
-      let end = 0;
+      const before = store.progress();
       try {
+        let end = before;
         for (const part of partsOf(records, limits.blockMaxBytes)) end = await log.append(part);
+        if (end <= before) throw new AdtallyError("LOG_BEHIND_STATE", "the log is not the replica's own");
         await replica.applied(end, limits.catalogueDeadlineMs);
       } catch (error) {
         throw unavailable(`the ads may or may not be written, put them again (${messageOf(error)})`, error);

@@ -53,6 +53,7 @@ export function createReplicatedKeys(deps: ReplicatedKeysDeps): ReplicatedKeys {
 
   const store: ReplicaStore<KeyChange> = {
     progress: () => progress,
+    origin: () => undefined,
     apply: (changes, next) => {
       for (const change of changes) {
         if (change.kind === "removed") {

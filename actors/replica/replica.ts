@@ -12,8 +12,9 @@
  *     also with the log gone: what is known goes on being served.
  *  P4 A record that cannot be read or understood is quarantined: logged with its offset, counted,
  *     passed over. All replicas pass over the same ones.
- *  P5 A log that ends before the store's place is another log: nothing is applied, it is a fault
- *     that says so, and goes when the log is back.
+ *  P5 A log that ends before the store's place, or begins with another record than the store's
+ *     log did, is another log (its topic was made anew): nothing is applied, it is a fault that
+ *     says so, and goes when the log is back. Looked at first, and again after each failure.
  *  P6 One read at a time; at most `importBatchAds` records are applied before other work has its
  *     turn; memory holds one read.
  */
@@ -35,11 +36,14 @@ const ASKED_PAUSE_MS = 10;
 export interface ReplicaStore<Entry> {
   /** The offset to go on with: all before it is applied. */
   progress(): number;
+  /** The key of the log's first record, where the store outlives the program (P5). */
+  origin(): Buffer | undefined;
   /**
    * Applies the entries in their order and moves the progress, as one (P1). What it refuses, it
-   * refuses by what the log said before and nothing else, so that every replica does.
+   * refuses by what the log said before and nothing else, so that every replica does. `origin`
+   * comes with the log's first record.
    */
-  apply(entries: readonly Entry[], progress: number): void;
+  apply(entries: readonly Entry[], progress: number, origin?: Buffer): void;
 }
 
 export interface ReplicaDeps<Entry> {
@@ -99,6 +103,7 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
   let target: number | undefined;
   let isReady = false;
   let isStopped = false;
+  let isVerified = false;
   let end: number | undefined;
   let fault: string | undefined;
   let quarantined = 0;
@@ -126,11 +131,28 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
         else entries.push(entry);
       }
       const isLast = at + slice.length >= records.length;
-      store.apply(entries, isLast ? next : slice.at(-1)!.offset + 1);
+      const origin = store.progress() === 0 ? slice[0]!.key : undefined;
+      store.apply(entries, isLast ? next : slice.at(-1)!.offset + 1, origin);
       settle();
       if (!isLast) await nextTurn();
     }
     if (records.length === 0 && next > store.progress()) store.apply([], next);
+  }
+
+  /** P5 */
+  async function verify(): Promise<void> {
+    const origin = store.origin();
+    if (origin === undefined) return;
+    let first: StoredRecord | undefined;
+    try {
+      first = (await log.read(0, 1)).records[0];
+    } catch (error) {
+      // Damage there says nothing of which log it is.
+      if (isAdtallyError(error, "LOG_CORRUPT")) return;
+      throw error;
+    }
+    if (first?.key.equals(origin) === true) return;
+    throw new AdtallyError("OFFSET_OUT_OF_RANGE", "its first record is another one");
   }
 
   /** One read and its application; true at the end of the log. */
@@ -138,6 +160,8 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
     const read = ++readsBegun;
     const from = store.progress();
     try {
+      if (!isVerified) await verify();
+      isVerified = true;
       target ??= await log.end();
       const found = await log.read(from, isReady ? FOLLOW_READ_BYTES : CATCH_UP_READ_BYTES);
       end = Math.max(found.end, found.next);
@@ -173,6 +197,7 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
       : messageOf(error);
     if (fault !== why) logger.warn({ log: name, why }, "the replica does not follow its log; trying again");
     fault = why;
+    isVerified = false;
     const told = new AdtallyError("LOG_UNAVAILABLE", `${name}: ${why}`, { cause: error });
     for (const each of waiting) {
       if (!each.failsWithRead) continue;

@@ -6,6 +6,7 @@
  *                               title bytes u16 | title | destination URL
  *   'c' + sequence, u64 BE      ad id, u64 BE
  *   'i'                         16 bytes: the catalogue's identity
+ *   'o'                         of a replica, the key of the log's first record
  *   'p'                         offset u64 BE: of a replica, the log's offset to go on with
  */
 import { AdtallyError } from "../../core/errors.ts";
@@ -15,6 +16,7 @@ import type { Ad } from "../../ports/catalogue.ts";
 const AD_PREFIX = 0x61;
 export const CHANGE_PREFIX = 0x63;
 export const IDENTITY_KEY = Buffer.from("i");
+export const ORIGIN_KEY = Buffer.from("o");
 export const PROGRESS_KEY = Buffer.from("p");
 const KEY_BYTES = 9;
 const VALUE_VERSION = 1;

@@ -30,6 +30,7 @@ import {
   decode,
   encode,
   IDENTITY_KEY,
+  ORIGIN_KEY,
   PROGRESS_KEY,
   type Stored,
 } from "./catalogue-format.ts";
@@ -102,6 +103,7 @@ function createRocksCatalogue(
   const memory = new LRUCache<IdKey, Ad>({ max: cacheAds });
   const identity = readIdentity(rocks);
   let sequence = readLastSequence(rocks);
+  let origin = rocks.get(ORIGIN_KEY);
   let progress = Number(rocks.get(PROGRESS_KEY)?.readBigUInt64BE(0) ?? 0n);
 
   const readStored = (keys: readonly IdKey[]): ReadonlyMap<IdKey, Stored> => {
@@ -127,11 +129,12 @@ function createRocksCatalogue(
     }
   };
 
-  /** One batch: the ads, their places in the change list (K1), and a replica's progress (K4). */
+  /** One batch: the ads, their places in the change list (K1), and where a replica is (K4). */
   const write = (
     settled: ReadonlyMap<IdKey, Ad>,
     existing: ReadonlyMap<IdKey, Stored>,
     nextProgress: number | undefined,
+    nextOrigin: Buffer | undefined,
   ): void => {
     const batch = rocks.batch();
     let next = sequence;
@@ -144,9 +147,11 @@ function createRocksCatalogue(
       batch.put(changeKeyBytes(next), keyBytes.subarray(1));
     }
     if (nextProgress !== undefined) batch.put(PROGRESS_KEY, u64(nextProgress));
+    if (nextOrigin !== undefined) batch.put(ORIGIN_KEY, nextOrigin);
     batch.write({ sync: !isReplica });
     sequence = next;
     progress = nextProgress ?? progress;
+    origin = nextOrigin ?? origin;
     // An import must not push out the ads in use: only what is in memory is brought up to date.
     for (const [key, ad] of settled) if (memory.has(key)) memory.set(key, ad);
   };
@@ -173,7 +178,7 @@ function createRocksCatalogue(
         if (ads.length === 0) return;
         const existing = readStored([...new Set(ads.map((ad) => idKeyOf(ad.adId)))]);
         const settled = settleAds(ads, (key) => existing.get(key)?.ad);
-        write(settled, existing, undefined);
+        write(settled, existing, undefined, undefined);
       }),
 
     stored: (adIds) => {
@@ -185,8 +190,9 @@ function createRocksCatalogue(
     },
 
     progress: () => progress,
+    origin: () => origin,
 
-    apply: (ads, nextProgress) => {
+    apply: (ads, nextProgress, nextOrigin) => {
       const existing = readStored([...new Set(ads.map((ad) => idKeyOf(ad.adId)))]);
       const settled = new Map<IdKey, Ad>();
       for (const ad of ads) {
@@ -194,7 +200,7 @@ function createRocksCatalogue(
         if (ownershipConflict(settled.get(key) ?? existing.get(key)?.ad, ad) === undefined)
           settled.set(key, ad);
       }
-      write(settled, existing, nextProgress);
+      write(settled, existing, nextProgress, nextOrigin);
     },
 
     lastSequence: () => sequence,
