@@ -332,6 +332,13 @@ export class ShardActor {
     clicks.read(identity.shard, fromOffset, READ_BYTES).then(
       (records) => this.#dispatch({ kind: "records", records, atEnd: records.length === 0 }),
       (error: unknown) => {
+        if (isAdtallyError(error, "LOG_CORRUPT") && error.offset === fromOffset) {
+          // A log that can tell one bad record from a damaged log names its offset.
+          const { shard } = identity;
+          logger.error({ shard, offset: fromOffset, error: error.message }, "unreadable record quarantined");
+          this.#dispatch({ kind: "poison", offset: fromOffset });
+          return;
+        }
         if (isAdtallyError(error) && error.after === "halt") {
           this.#dispatch({ kind: "halt", code: error.code, reason: error.message });
           return;

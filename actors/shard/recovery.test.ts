@@ -162,3 +162,21 @@ describe("with the store lost", () => {
     await expect(shardIn(lost)).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
   });
 });
+
+test("a record that nobody can read is quarantined with its offset, and the rest is counted (fault 21)", async () => {
+  const first = await shardIn();
+  for (let i = 0; i < 3; i++) await first.verdicts([click()]);
+  await first.host.abandon();
+  const { clicks } = first;
+  const poisoned = {
+    ...clicks,
+    read: async (partition: number, from: number, bytes: number) => {
+      if (from === 1) throw new AdtallyError("LOG_CORRUPT", "offset 1 is no block", { offset: 1 });
+      const records = await clicks.read(partition, from, bytes);
+      return from > 1 ? records : records.slice(0, 1);
+    },
+  };
+  const second = await shardIn({ clicks: poisoned });
+  expect(second.state.stats).toMatchObject({ accepted: 2, quarantined: 1 });
+  expect(await second.verdicts([click()])).toEqual([Verdict.ACCEPTED]);
+});

@@ -144,8 +144,14 @@ async function beginLate(deps: RecoveryDeps, state: ShardState, earliest: number
 }
 
 async function appendTimeAt(clicks: ClickLog, shard: number, offset: number): Promise<number> {
-  const [record] = await clicks.read(shard, offset, 1);
-  return record?.header.appendTimeMs ?? 0;
+  try {
+    const [record] = await clicks.read(shard, offset, 1);
+    return record?.header.appendTimeMs ?? 0;
+  } catch (error) {
+    // A record that nobody can read has its neighbour's time.
+    if (!isAdtallyError(error, "LOG_CORRUPT") || error.offset !== offset) throw error;
+    return appendTimeAt(clicks, shard, offset + 1);
+  }
 }
 
 /** First offset appended at or after `timeMs`: append times never fall along a partition. */

@@ -115,6 +115,8 @@ export interface ShardStats {
   repeatedBlocks: number;
   gaps: number;
   refused: number;
+  /** Records passed over because nobody can read them. */
+  quarantined: number;
   /** Rows that came by the spill. */
   spilled: number;
 }
@@ -165,6 +167,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
       repeatedBlocks: 0,
       gaps: 0,
       refused: 0,
+      quarantined: 0,
       spilled: 0,
     },
   };

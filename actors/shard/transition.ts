@@ -30,6 +30,8 @@ export type Command =
   /** `unknown`: the log may have it. Otherwise it certainly has not. */
   | { readonly kind: "append-failed"; readonly unknown: boolean }
   | { readonly kind: "records"; readonly records: readonly LogRecord[]; readonly atEnd: boolean }
+  /** The record at `offset` is no block that anyone can read: passed over, for every fold alike. */
+  | { readonly kind: "poison"; readonly offset: number }
   /** What a read of the spill brought; empty at its end, or when it could not be read. */
   | { readonly kind: "spilled"; readonly records: readonly LogRecord[] }
   | { readonly kind: "tick" }
@@ -80,6 +82,8 @@ function step(state: ShardState, command: Command, now: Now): Effect[] {
       return appendFailed(state, command.unknown);
     case "records":
       return recordsRead(state, command.records, command.atEnd);
+    case "poison":
+      return passOver(state, command.offset);
     case "spilled":
       return spillRead(state, command.records);
     case "tick":
@@ -238,6 +242,13 @@ function recordsRead(state: ShardState, records: readonly LogRecord[], atEnd: bo
   state.phase = "appending";
   state.inFlight = { ...state.inFlight, expectedOffset: state.nextOffset };
   return [...effects, ...appendAgain(state.inFlight)];
+}
+
+function passOver(state: ShardState, offset: number): Effect[] {
+  invariant(offset === state.nextOffset, `poison at offset ${offset}, the fold is at ${state.nextOffset}`);
+  state.nextOffset += 1;
+  state.stats.quarantined += 1;
+  return [{ kind: "read", fromOffset: state.nextOffset }];
 }
 
 function ownBlock(state: ShardState, record: LogRecord): InFlight | undefined {
