@@ -153,7 +153,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const all = (which: readonly Member[], work: (member: Member) => Promise<void>): Promise<unknown> =>
     Promise.all(which.map(work));
   const stopAll = async (): Promise<void> => {
-    for (const group of [gatewayMembers, inner, servers]) await all(group, (member) => member.stop());
+    // The ingester after the actor hosts: it carries what they append last.
+    for (const group of [[...gatewayMembers, query], actorMembers, [ingest], servers])
+      await all(group, (member) => member.stop());
   };
   const killAll = async (): Promise<void> => {
     for (const member of members) member.signal("SIGKILL");

@@ -52,16 +52,19 @@ function placesOf({ gateways, query, broker, redis, engine }: Cluster): Readonly
 /** Lines to paste into a shell: an ad, an impression, a click at the other gateway, the report. */
 function firstClick({ dir, gateways, query }: Cluster): readonly string[] {
   const [first, second = first] = gateways;
-  const here = path.relative(process.cwd(), dir) || ".";
-  const json = `-H "Authorization: Bearer $(cat ${here}/admin-key)" -H 'Content-Type: application/json'`;
-  const ad =
-    '{"ad_id":"1","campaign_id":"1","advertiser_id":"1","destination_url":"https://example.com/","title":"Shoes"}';
+  const within = path.relative(process.cwd(), dir);
+  const here = within.startsWith("..") ? dir : within || ".";
+  const headers = '-H "Authorization: Bearer $KEY" -H "$JSON"';
   const other = first === second ? "" : ` | sed s/:${first!.httpPort}/:${second!.httpPort}/`;
   return [
     "A first click, counted once:",
-    `  curl -s ${first!.url}/v1/ads ${json} -d '${ad}'`,
-    `  URL=$(curl -s ${first!.url}/v1/impressions ${json} -d '{"ad_id":"1"}' | grep -o 'http[^"]*/click?i=[^"]*'${other})`,
-    `  curl -si "$URL" | head -1; sleep 1; curl -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
+    `  KEY=$(cat ${here}/admin-key) JSON='Content-Type: application/json'`,
+    `  curl -s ${first!.url}/v1/ads ${headers} -d '{"ad_id":"1","title":"Shoes",`,
+    '    "campaign_id":"1","advertiser_id":"1","destination_url":"https://example.com/"}\'',
+    `  URL=$(curl -s ${first!.url}/v1/impressions ${headers} \\`,
+    `    -d '{"ad_id":"1"}' | grep -o 'http[^"]*/click?i=[^"]*'${other})`,
+    '  curl -si "$URL" | head -1; sleep 1',
+    `  curl -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
     `Logs in ${here}/logs, settings of all programs in ${here}/adtally.yaml; q or Ctrl-C stops everything.`,
   ];
 }
