@@ -1,10 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { COUNT_COLUMNS } from "../../ports/count-sink.ts";
 import { decodeCountRows } from "../../ports/count-rows.ts";
 import { countSinkConformance } from "../../ports/count-sink.conformance.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { silentLogger } from "../../runtime/log.ts";
+import { createMemoryLog } from "../memory/memory-log.ts";
 import { connectClickHouse } from "./client.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
+import { kafkaEngineStatements } from "./kafka-engine.ts";
 import { DATABASE, migrate } from "./migrations.ts";
+import { readRawProgress, startRawIngester } from "./raw-ingester.ts";
+import { fakeBlock, fakeClick, fakeImpressionId } from "./raw-rows.fixture.ts";
+import { createReports } from "./reports.ts";
 import { DEFAULT_RETENTION, schemaSteps } from "./schema.ts";
 import { TEST_CLUSTER, openClusterFixture, type ServerFixture } from "./topology.fixture.ts";
 
@@ -39,6 +47,26 @@ countSinkConformance(
 );
 
 describe("a cluster's tables", () => {
+  test("raw rows and their progress go through, and explain a click", async () => {
+    const { clickhouse } = fixture;
+    const nowMs = systemClock.now();
+    const log = createMemoryLog();
+    await log.append(1, fakeBlock(1, 7, 1, [fakeClick(nowMs, 1), fakeClick(nowMs, 2, { advertiserId: 12 })]));
+    const ingester = await startRawIngester({
+      log,
+      clickhouse,
+      shards: [1],
+      limits: DEFAULT_LIMITS,
+      clock: systemClock,
+      logger: silentLogger,
+    });
+    await ingester.drain();
+    await ingester.stop();
+    expect(await readRawProgress(clickhouse)).toEqual(new Map([[1, 1]]));
+    const reports = createReports({ clickhouse, limits: DEFAULT_LIMITS, shards: () => [1] });
+    expect(await reports.explainClick(fakeImpressionId(nowMs - 5_000, 2))).toMatchObject({ counted: true });
+  });
+
   test("M1, M7 a second run changes nothing and sends no statement", async () => {
     const sent: string[] = [];
     const newest = schemaSteps(DATABASE, DEFAULT_RETENTION, TEST_CLUSTER).length;
@@ -83,6 +111,20 @@ describe("a cluster's tables", () => {
 
 /** The engine parses all of it, and runs it up to where it asks for a Keeper. */
 describe("the statements as they go to a real cluster", () => {
+  test("those of the Kafka engine too", async () => {
+    const { create, drop } = kafkaEngineStatements(TEST_CLUSTER, {
+      brokers: ["kafka:9092"],
+      topic: "clicks",
+    });
+    for (const sql of [...create, ...drop]) {
+      const [parsed] = await fixture.clickhouse.rows<{ sql: string }>(
+        "SELECT formatQuery({sql:String}) AS sql",
+        { sql },
+      );
+      expect(parsed!.sql).toContain("ON CLUSTER adtally_test");
+    }
+  });
+
   const statements = schemaSteps("elsewhere", DEFAULT_RETENTION, TEST_CLUSTER).flatMap(
     (step) => step.statements,
   );
