@@ -79,6 +79,8 @@ export interface Limits {
   readonly httpMaxConnections: number;
   readonly httpHeaderMaxBytes: number;
   readonly httpKeepAliveMs: number;
+  /** How long a server that drains waits for requests already on their way in open connections. */
+  readonly httpIdleGraceMs: number;
   /** How long a gateway waits for the catalogue before it answers that it is unavailable. */
   readonly catalogueDeadlineMs: number;
   /** A replica of a keyed log looks this often for what others wrote. */
@@ -170,6 +172,7 @@ export const DEFAULT_LIMITS: Limits = {
   httpMaxConnections: 20_000,
   httpHeaderMaxBytes: 16 * 1024,
   httpKeepAliveMs: 75 * SECOND_MS,
+  httpIdleGraceMs: 500,
   catalogueDeadlineMs: 2 * SECOND_MS,
   replicaFollowIntervalMs: 200,
   adsProjectIntervalMs: SECOND_MS,

@@ -10,6 +10,7 @@
  * bounds each of its own. What an answer finds unread is not waited for: the connection closes.
  */
 import { createServer, ServerResponse } from "node:http";
+import { Server as NetServer } from "node:net";
 import { createServer as createHttpsServer } from "node:https";
 import { AdtallyError } from "../../core/errors.ts";
 import { httpsOptions, renewHttps } from "../tls/https.ts";
@@ -38,7 +39,10 @@ export interface ClickServer {
   readonly server: Server | HttpsServer;
   /** Serves on `host:port`, port 0 for any, and resolves with the port. @throws PORT_IN_USE */
   listen(host: string, port: number): Promise<number>;
-  /** No new connections; requests under way are answered, or cut off at `drainDeadlineMs`. */
+  /**
+   * No new connections; requests under way are answered, also those that come on connections that
+   * are open, for `httpIdleGraceMs`. What is left at `drainDeadlineMs` is cut off.
+   */
   drain(): Promise<void>;
 }
 
@@ -103,9 +107,14 @@ export function createClickServer(deps: ClickServerDeps): ClickServer {
     drain() {
       draining = true;
       return new Promise((resolve) => {
-        const timer = clock.after(limits.drainDeadlineMs, () => server.closeAllConnections());
-        server.close(() => {
-          timer.cancel();
+        const last = clock.after(limits.drainDeadlineMs, () => server.closeAllConnections());
+        const idle = clock.after(Math.min(limits.httpIdleGraceMs, limits.drainDeadlineMs), () =>
+          server.closeIdleConnections(),
+        );
+        // Node's HTTP server would cut idle connections at once, and the requests on their way in them.
+        NetServer.prototype.close.call(server, () => {
+          last.cancel();
+          idle.cancel();
           resolve();
         });
       });
