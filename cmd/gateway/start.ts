@@ -62,7 +62,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     logger,
   });
   life.onStop("the spool's drain", () => drainer.stop());
-  observeSpill(metrics, spilling.stats);
+  observeSpill(metrics, spilling.stats, drainer);
 
   const { authenticator } = keys;
   const { authenticate } = authenticator;

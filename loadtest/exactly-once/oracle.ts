@@ -9,7 +9,7 @@
  *  O3 Per ad, minute and over all minutes, the counts lie between the clicks that must count
  *     and those that may, as the clients' record alone has it (no raw rows asked).
  *  O4 No impression is told ACCEPTED twice; a forged click is told so, and leaves no row.
- *  O5 Late and expired clicks are told so and do not count.
+ *  O5 Late and expired clicks are told so, where they are not deferred, and do not count.
  */
 import { minuteOf } from "../../actors/core/time.ts";
 import { Verdict, verdictName } from "../../actors/core/verdict.ts";
@@ -69,12 +69,12 @@ export const mustCount = ({ click, attempts }: SentClick): boolean =>
 
 const told = (answer: Answer): string => (typeof answer === "number" ? verdictName(answer) : answer);
 
-/** What each kind of click may be told, over HTTP and gRPC. */
+/** What each kind of click may be told, over HTTP and gRPC; only a cluster defers. */
 const TOLD: Readonly<Record<SentClick["click"]["kind"], ReadonlySet<Answer>>> = {
-  valid: new Set(["redirected", Verdict.ACCEPTED, Verdict.DUPLICATE]),
+  valid: new Set(["redirected", Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.DEFERRED]),
   forged: new Set(["damaged", Verdict.BAD_SIGNATURE]),
-  expired: new Set(["redirected", Verdict.EXPIRED]),
-  late: new Set([Verdict.LATE]),
+  expired: new Set(["redirected", Verdict.EXPIRED, Verdict.DEFERRED]),
+  late: new Set([Verdict.LATE, Verdict.DEFERRED]),
 };
 
 /** O1, O4, O5. */

@@ -42,7 +42,7 @@ export interface RunResult {
   readonly faults: readonly string[];
 }
 
-function figuresOf(all: readonly SentClick[], counted: number): Readonly<Record<string, number>> {
+export function figuresOf(all: readonly SentClick[], counted: number): Readonly<Record<string, number>> {
   const attempts = all.flatMap(({ attempts }) => attempts);
   const kind = (name: Kind) => all.filter(({ click }) => click.kind === name).length;
   const told = (...answers: unknown[]) => attempts.filter(({ answer }) => answers.includes(answer)).length;
@@ -54,6 +54,7 @@ function figuresOf(all: readonly SentClick[], counted: number): Readonly<Record<
     "acked valid impressions": all.filter(mustCount).length,
     counted,
     "told DUPLICATE (gRPC)": told(Verdict.DUPLICATE),
+    "told DEFERRED (gRPC)": told(Verdict.DEFERRED),
     "forged impressions": kind("forged"),
     "told forged": told("damaged", Verdict.BAD_SIGNATURE),
     "expired impressions": kind("expired"),
@@ -156,7 +157,7 @@ export async function runExactlyOnce(options: RunOptions): Promise<RunResult> {
     const plan = await makePlan({ clicks, repeatMostMs: options.repeatMostMs }, deps);
     phase(`${clicks} clicks planned, seed ${seed}`);
 
-    const sending = sendAll(place, plan, rate, random);
+    const sending = sendAll([place], plan, rate, random);
     const killing = killAgainAndAgain({
       ...options,
       place,

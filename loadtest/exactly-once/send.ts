@@ -7,11 +7,12 @@ import { Verdict } from "../../actors/core/verdict.ts";
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import { createGrpcClicks, encodeClick, type ClickMessage } from "../lib/grpc-client.ts";
 import { createHttpClicks } from "../lib/http-clicks.ts";
-import { ADMIN_KEY, type Place } from "../lib/program.ts";
+import { ADMIN_KEY } from "../lib/program.ts";
 import { tokenText } from "../lib/tokens.ts";
 import { sleep } from "../lib/wait.ts";
 import type { PlannedClick, PlannedSend, Way } from "./plan.ts";
 
+/** At each gateway. */
 const HTTP_CONNECTIONS = 48;
 const GATHER_MS = 5;
 const RETRY_MS = 250;
@@ -35,6 +36,12 @@ export interface Attempt {
 export interface SentClick {
   readonly click: PlannedClick;
   readonly attempts: Attempt[];
+}
+
+/** Where a gateway listens on 127.0.0.1. */
+export interface Entry {
+  readonly httpPort: number;
+  readonly grpcPort: number;
 }
 
 type Deliver = (click: PlannedClick, message: ClickMessage) => Promise<Answer>;
@@ -65,9 +72,9 @@ function gathering(random: SeededRandom, send: (pieces: readonly Gathered[]) => 
     });
 }
 
-function createWays(place: Place, random: SeededRandom): { ways: Record<Way, Deliver>; close: () => void } {
-  const http = createHttpClicks(place.httpPort, HTTP_CONNECTIONS);
-  const grpc = createGrpcClicks(`127.0.0.1:${place.grpcPort}`, ADMIN_KEY);
+function createWays(entry: Entry, random: SeededRandom): { ways: Record<Way, Deliver>; close: () => void } {
+  const http = createHttpClicks(entry.httpPort, HTTP_CONNECTIONS);
+  const grpc = createGrpcClicks(`127.0.0.1:${entry.grpcPort}`, ADMIN_KEY);
   const stream = grpc.openStream();
   const overStream = gathering(random, async (pieces) => {
     const result = await stream.send(pieces.map(({ message }) => encodeClick(message)));
@@ -125,14 +132,17 @@ export interface Sending {
   readonly done: Promise<readonly SentClick[]>;
 }
 
-/** Starts sending at `rate` clicks a second; while too many are under way, the pace waits. */
+/**
+ * Starts sending at `rate` clicks a second, each attempt to any one of the gateways; while too
+ * many are under way, the pace waits.
+ */
 export function sendAll(
-  place: Place,
+  entries: readonly Entry[],
   plan: readonly PlannedClick[],
   rate: number,
   random: SeededRandom,
 ): Sending {
-  const { ways, close } = createWays(place, random);
+  const gateways = entries.map((entry) => createWays(entry, random));
   let released = 0;
   let underWay = 0;
   let lost = 0;
@@ -147,7 +157,10 @@ export function sendAll(
       const sentMs = Date.now();
       const attempt: Attempt = { way: planned.way, sentMs, endedMs: 0, clickedAtMs, answer: undefined };
       attempts.push(attempt);
-      attempt.answer = await ways[planned.way](click, message).catch(() => undefined);
+      attempt.answer = await random
+        .pick(gateways)
+        .ways[planned.way](click, message)
+        .catch(() => undefined);
       attempt.endedMs = Date.now();
       if (attempt.answer !== undefined) break;
       lost += 1;
@@ -178,14 +191,19 @@ export function sendAll(
       if (dueMs > performance.now() + 2) await sleep(dueMs - performance.now());
     }
     await Promise.all(sendings);
-    close();
+    for (const { close } of gateways) close();
     return all;
   }
 
   return { released: () => released, lost: () => lost, done: run() };
 }
 
-/** Verdicts that say: this click is counted, now or since before. */
+/** Verdicts that say: this valid click is counted, now, since before, or as soon as its shard is back. */
 export function saysCounted(answer: Answer | undefined): boolean {
-  return answer === "redirected" || answer === Verdict.ACCEPTED || answer === Verdict.DUPLICATE;
+  return (
+    answer === "redirected" ||
+    answer === Verdict.ACCEPTED ||
+    answer === Verdict.DUPLICATE ||
+    answer === Verdict.DEFERRED
+  );
 }
