@@ -120,6 +120,30 @@ export const clickhouseTopologySettings = {
   ),
 };
 
+/** For the command that sets ClickHouse up. */
+export const clickhouseSetupSettings = {
+  rawRowsBy: setting(
+    choice("<who>", ["ingest", "clickhouse"]),
+    "who fills the raw table: the program ingest, or ClickHouse's own Kafka engine",
+    "ingest",
+  ),
+  clickhouseKafkaBrokers: optional(hostPorts, "brokers of Kafka as ClickHouse reaches them"),
+  clickhouseKafkaCollection: optional(
+    text("<name>", /^[A-Za-z_][A-Za-z0-9_]*$/, "must be a name of letters, digits, underscores"),
+    "named collection of ClickHouse's with what its Kafka engine needs of TLS and passwords",
+  ),
+  clickhouseKafkaConsumers: setting(
+    count("<count>", 1, 64),
+    "threads that read, on each ClickHouse server",
+    1,
+  ),
+  clickhouseReaderUser: optional(
+    text("<name>", /^[A-Za-z_][A-Za-z0-9_]{0,62}$/, "must be a name of letters, digits, underscores"),
+    "user to make for the query service: it reads what reports need, and nothing else",
+  ),
+  clickhouseReaderPassword: asSecret(optional(secret, "that user's password")),
+};
+
 export const dataSettings = {
   dataDir: required(path, "folder of what this process keeps"),
 };
@@ -162,6 +186,7 @@ export const ALL_SETTINGS: Settings = {
   ...kafkaTopicSettings,
   ...clickhouseSettings,
   ...clickhouseTopologySettings,
+  ...clickhouseSetupSettings,
   ...dataSettings,
   ...apiSettings,
   ...gatewaySettings,

@@ -180,7 +180,7 @@ SELECT ${own}, ${META.map(([column, , from]) => `${from} AS ${column}`).join(", 
 export async function applyKafkaEngine(
   clickhouse: ClickHouse,
   options: KafkaEngineOptions | undefined,
-): Promise<void> {
+): Promise<{ readonly changed: boolean }> {
   const found = await clickhouse.rows<{ name: string; comment: string }>(
     `SELECT name, comment FROM system.tables
      WHERE database = '${DATABASE}' AND name IN ('clicks_queue', 'clicks_queue_feed')`,
@@ -192,9 +192,10 @@ export async function applyKafkaEngine(
       ? found.length === 0
       : found.some(({ name, comment }) => name === "clicks_queue" && comment === fingerprint) &&
         found.some(({ name }) => name === "clicks_queue_feed");
-  if (isAsWanted) return;
+  if (isAsWanted) return { changed: false };
   for (const statement of drop) await define(clickhouse, statement);
   if (options !== undefined) for (const statement of create) await define(clickhouse, statement);
+  return { changed: true };
 }
 
 /** Offset behind the last one that each partition has committed, and the last failure, of every consumer. */
