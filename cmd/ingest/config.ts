@@ -1,12 +1,17 @@
 /** What the raw ingester can be told. */
 import type { ProgramSpec } from "../config/command-line.ts";
-import type { ConfigOf } from "../config/setting.ts";
+import { path } from "../config/kinds.ts";
+import { optional, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
 
 const settings = {
   ...all.programSettings,
   ...all.adminSettings,
+  dataDir: optional(
+    path,
+    "folder of a replica of the catalogue: with it the ads are copied into ClickHouse, too",
+  ),
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.clickhouseSettings,

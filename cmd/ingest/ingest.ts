@@ -1,26 +1,33 @@
 /** The raw ingester over Kafka, put together: all shards that any routing generation has had. */
+import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
+import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { startRawIngester, type RawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
+import type { KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
+import { openCatalogue } from "../lib/replicas.ts";
 import { serveAdmin } from "../lib/serve.ts";
 import { observeRawTable } from "../lib/shard-metrics.ts";
 import type { IngestConfig } from "./config.ts";
 
 /** How often new shards are looked for, and the log's ends, which the lag is told from. */
 const LOOK_MS = 5_000;
+const STOP_DEADLINE_MS = 1_000;
 
 export async function startIngest(program: Program<IngestConfig>): Promise<Record<string, number>> {
-  const { clock, life, limits, logger, metrics } = program;
+  const { clock, config, life, limits, logger, metrics } = program;
+  const { dataDir } = config;
   const adminPort = await serveAdmin(program);
   const states = openSharedStates(program);
   const clickhouse = await openClickHouse(program);
-  const clicks = openKafka(program).topic("clicks");
+  const log = openKafka(program);
+  const clicks = log.topic("clicks");
 
   const routing = followRouting({ state: states.routing, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
@@ -57,7 +64,8 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
     const leave = (error: unknown) =>
       logger.warn({ error: messageOf(error) }, "rows left for the next start");
     await withDeadline(clock, limits.sinkDrainDeadlineMs, "the raw table", ingester.drain()).catch(leave);
-    await ingester.stop();
+    // An insert that hangs ends with this process; the next start sends its rows again.
+    await withDeadline(clock, STOP_DEADLINE_MS, "the last insert", ingester.stop()).catch(leave);
   });
   observeRawTable(
     metrics,
@@ -65,5 +73,21 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
     (shard) => ends.get(shard),
     () => ingester.progress(),
   );
+  if (dataDir !== undefined) await copyAds(program, log, clickhouse, dataDir);
   return { adminPort };
+}
+
+/** The catalogue's ads, for those who ask ClickHouse: nothing of adtally's own waits for it. */
+async function copyAds(
+  program: Program<IngestConfig>,
+  log: KafkaLog,
+  clickhouse: ClickHouse,
+  dataDir: string,
+): Promise<void> {
+  const { clock, life, limits, logger } = program;
+  const { store } = await openCatalogue(program, log, dataDir);
+  const projector = await life.waitFor("ClickHouse's copy of the ads", () =>
+    startAdsProjector({ changes: store, clickhouse, limits, clock, logger }),
+  );
+  life.onStop("the copy of the ads", () => projector.stop());
 }
