@@ -52,10 +52,7 @@ export function parseCommandLine<S extends Settings>(
   }
   const isAsked = (name: string) => command.getOptionValue(name) === true;
   const [first, ...others] = rest;
-  const unexpected = first === PRINT_CONFIG ? others : rest;
-  for (const word of unexpected) {
-    faults.push(word.startsWith("-") ? `${word.split("=")[0]} is not a flag` : `${word} is not expected`);
-  }
+  faults.push(...strangers(first === PRINT_CONFIG ? others : rest));
   const given = Object.keys(spec.settings).flatMap((name) => {
     const value: unknown = command.getOptionValue(name);
     return typeof value === "string" || typeof value === "boolean" ? [[name, value] as const] : [];
@@ -74,6 +71,15 @@ export function parseCommandLine<S extends Settings>(
     faults,
     helpText,
   };
+}
+
+/** The word behind a flag that there is not was meant as its value. */
+function strangers(words: readonly string[]): readonly string[] {
+  return words.flatMap((word, at) => {
+    if (word.startsWith("-")) return [`${word.split("=")[0]} is not a flag`];
+    const before = words[at - 1];
+    return before?.startsWith("-") === true && !before.includes("=") ? [] : [`${word} is not expected`];
+  });
 }
 
 function addSetting(command: Command, name: string, each: Setting<unknown>): void {

@@ -167,6 +167,13 @@ describe("what is refused", () => {
     expect(faults).toHaveLength(why === "" ? 0 : 1);
   });
 
+  test("a flag that there is not is one fault, with or without a value", () => {
+    expect(faultsOf({ argv: ["--bogus", "1", "--other"] })).toEqual([
+      "--bogus is not a flag",
+      "--other is not a flag",
+    ]);
+  });
+
   test("a flag without its value", () => {
     expect(faultsOf({ argv: ["--http-port"] })).toEqual(["option '--http-port <port>' argument missing"]);
   });
