@@ -23,7 +23,12 @@ export function observeShards(metrics: Metrics, host: ShardHost, shards: readonl
     for (const shard of names) {
       const actor = host.actors.get(Number(shard));
       up.of({ shard }).set(actor === undefined ? 0 : 1);
-      if (actor === undefined) continue;
+      if (actor === undefined) {
+        // Another host's now: what it was here would be summed with what it is there.
+        for (const verdict of VERDICTS) clicks.of({ shard, verdict }).set(0);
+        for (const each of [waiting, offset, unflushed, spillOffset, watermark]) each.of({ shard }).set(0);
+        continue;
+      }
       const { state } = actor;
       for (const verdict of VERDICTS) clicks.of({ shard, verdict }).set(state.stats[verdict]);
       waiting.of({ shard }).set(state.mailboxClicks);

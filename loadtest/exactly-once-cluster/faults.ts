@@ -128,7 +128,7 @@ export async function runFaults(options: FaultOptions): Promise<readonly Fault[]
       await cluster.assign(others);
       await untilServed(cluster, others);
       movedMs = performance.now() - stoppedAt;
-      await sleep(options.pauseMs - movedMs);
+      await sleep(Math.max(0, options.pauseMs - movedMs));
       actor.signal("SIGCONT");
       const wokenAt = performance.now();
       await until(`${actor.name} letting its shards go`, SERVE_DEADLINE_MS, async () =>
