@@ -27,6 +27,6 @@ declare module "autocannon" {
     readonly requests: readonly { setupRequest(request: Request): Request }[];
   }
   const autocannon: (options: Options) => Promise<Result>;
-  // eslint-disable-next-line no-restricted-exports -- its only export
+   
   export { autocannon as default };
 }
