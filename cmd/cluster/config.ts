@@ -36,10 +36,11 @@ export function readConfig(argv: readonly string[], version: string): ClusterCon
   const port = (flags: string, what: string) => new Option(flags, what).argParser(from(0, 65_535));
   return new Command("npm run cluster --")
     .description(
-      "adtally as it runs in production, on this machine: a broker, Redis, the ClickHouse engine, gateways,\n" +
-        "actor hosts, the raw ingester and the query service, each a process of its own on 127.0.0.1.\n" +
-        "Installs the servers it needs into .cache/servers (Kafka needs Java and Maven). Data survives a\n" +
-        "restart; q or Ctrl-C stops everything in order.",
+      "adtally as it runs in production, on this machine: a broker, Redis, the\n" +
+        "ClickHouse engine, gateways, actor hosts, the raw ingester and the query\n" +
+        "service, each a process of its own on 127.0.0.1. What dies is started again.\n\n" +
+        "Installs the servers it needs into .cache/servers (Kafka needs Java and\n" +
+        "Maven). Data survives a restart; q or Ctrl-C stops everything in order.",
     )
     .version(version)
     .allowExcessArguments(false)

@@ -7,6 +7,7 @@ import { PROGRAM_VERSION } from "../lib/program.ts";
 import { startCluster, type Cluster } from "./cluster.ts";
 import { readConfig, type ClusterConfig } from "./config.ts";
 import { createReader } from "./read.ts";
+import { createReviver } from "./revive.ts";
 import { renderLine, renderScreen } from "./screen.ts";
 import { statusOf, type Reading } from "./status.ts";
 import { openTerminal } from "./terminal.ts";
@@ -94,6 +95,7 @@ try {
   for (const line of footer) say(line);
 
   const reader = createReader(cluster);
+  const reviver = createReviver(cluster.members);
   let before: Reading | undefined;
   let ended: string | undefined;
   const asked = stopAsked.promise.then((why) => (ended = why));
@@ -102,11 +104,13 @@ try {
     const reading = await reader.read();
     const scene = { status: statusOf(reading, before, cluster.shards), upMs: upMs(), places, footer };
     before = reading;
+    reviver.look();
     const size = terminal.size();
     if (size === undefined) say(renderLine(scene));
     else terminal.draw(renderScreen(scene, size));
     await Promise.race([sleep(periodMs, undefined, { ref: false }), asked]);
   }
+  reviver.stop();
   terminal.close();
   say(`${ended}: stopping the gateways, then what stands behind them`);
   await Promise.all([reader.close(), cluster.stopAll()]);
