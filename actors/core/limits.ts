@@ -49,6 +49,8 @@ export interface Limits {
   readonly appendDeadlineMs: number;
   /** An HTTP click whose shard has not answered by then goes to the spill. */
   readonly spillAfterMs: number;
+  /** The same for a gRPC click: long enough for a shard to move, short enough that clients do not pile up. */
+  readonly spillPatientAfterMs: number;
   /** The spill topic has so long to take a click before the gateway's own disk does. */
   readonly spillDeadlineMs: number;
   /** A quiet shard looks this often whether another owner wrote to its partition. */
@@ -151,6 +153,7 @@ export const DEFAULT_LIMITS: Limits = {
   submitDeadlineMs: 10 * SECOND_MS,
   appendDeadlineMs: 5 * SECOND_MS,
   spillAfterMs: 250,
+  spillPatientAfterMs: 3 * SECOND_MS,
   spillDeadlineMs: 500,
   followIntervalMs: 5 * SECOND_MS,
   overloadRetryAfterMs: 200,

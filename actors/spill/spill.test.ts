@@ -119,6 +119,27 @@ describe("a spilling port", () => {
     expect((await settled(port.submit(submission()))).offset).toBe(1);
   });
 
+  test("while a shard stays away, one at a time asks for it and nobody else waits, patient or not", async () => {
+    const { port, settled, shard, clock } = spilling();
+    shard.answerAfterMs = limits.submitDeadlineMs;
+    shard.refusal = "DEADLINE_EXCEEDED";
+    await settled(port.submit(submission()), limits.spillAfterMs);
+    await clock.advance(limits.submitDeadlineMs);
+    const asking = port.patient.submit(submission());
+    for (let i = 0; i < 5; i++) {
+      expect(isDeferred((await settled(port.submit(submission()))).outcomes)).toBe(true);
+      expect(isDeferred((await settled(port.patient.submit(submission()))).outcomes)).toBe(true);
+    }
+    expect(shard.taken).toHaveLength(2);
+    expect(isDeferred((await settled(asking, limits.spillPatientAfterMs)).outcomes)).toBe(true);
+    await clock.advance(limits.submitDeadlineMs);
+    shard.refusal = undefined;
+    shard.answerAfterMs = 0;
+    expect((await settled(port.submit(submission()))).offset).toBe(2);
+    const both = [port.submit(submission()), port.patient.submit(submission())];
+    expect((await settled(Promise.all(both))).map(({ offset }) => offset)).toEqual([4, 4]);
+  });
+
   test("rows at fault are refused as the shard refused them, and not spilled", async () => {
     const { port, settled, spill, shard } = spilling();
     shard.refusal = "INPUT_INVALID";

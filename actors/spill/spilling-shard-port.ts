@@ -7,8 +7,9 @@
  *  S1 DEFERRED is told only once the rows are durable in the spill or the spool.
  *  S2 Rows that the shard took all the same (its answer was lost, or late) are found to be
  *     repeats when they are drained: dedup is by id, so diverting is always safe.
- *  S3 While a shard owes an answer that is overdue, new rows for it are diverted at once: a
- *     shard that hangs makes nobody wait but the first. The same holds for the spill topic.
+ *  S3 While a shard owes an answer that is overdue, new rows for it are diverted at once; then one
+ *     submission at a time asks whether it is back (absence.ts). A shard that hangs makes nobody
+ *     wait but the first, and those who ask. The same holds for the spill topic.
  */
 import { makeBlock, type Block } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
@@ -19,6 +20,7 @@ import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-por
 import { withDeadline } from "../runtime/deadline.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
+import { createAbsence, type Absence, type Question } from "./absence.ts";
 
 export interface SpillDeps {
   readonly inner: ShardPort;
@@ -27,15 +29,15 @@ export interface SpillDeps {
   readonly spool?: ClickLog;
   /** Random id of this process's life (1 … 2^48-1): names its spilled blocks. */
   readonly writer: number;
-  readonly limits: Pick<Limits, "spillAfterMs" | "spillDeadlineMs">;
+  readonly limits: Pick<Limits, "spillAfterMs" | "spillPatientAfterMs" | "spillDeadlineMs">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 export interface SpillingShardPort extends ShardPort {
   /**
-   * For gRPC: waits as long as the shard may take, and passes on that it is overloaded. A client
-   * can wait and try again; a browser cannot.
+   * For gRPC: waits as long as the move of a shard may take, and passes on that it is overloaded.
+   * A client can wait and try again; a browser cannot.
    */
   readonly patient: ShardPort;
   readonly stats: { readonly spilled: number; readonly spooled: number };
@@ -47,38 +49,40 @@ const DIVERTED: readonly ErrorCode[] = ["NOT_OWNER", "SHARD_HALTED", "DEADLINE_E
 export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
   const { inner, spill, spool, writer, limits, clock, logger } = deps;
   const stats = { spilled: 0, spooled: 0 };
-  /** Submissions whose answer is overdue, by shard. */
-  const overdue = new Map<number, number>();
-  let spillOverdue = 0;
+  const absences = new Map<number, Absence>();
+  const spillAbsence = createAbsence();
   let sequence = 0;
 
-  /** Gives up on a shard after `spillAfterMs`, and at once while it owes older answers (S3). */
-  function attempt(submission: Submission): Promise<SubmissionResult> {
+  function absenceOf(shard: number): Absence {
+    const absence = absences.get(shard) ?? createAbsence();
+    absences.set(shard, absence);
+    return absence;
+  }
+
+  /** Gives up on a shard after `waitMs`, and at once while it owes older answers (S3). */
+  function attempt(submission: Submission, waitMs: number): Promise<SubmissionResult> {
     const { shard } = submission;
-    if ((overdue.get(shard) ?? 0) > 0) {
+    const question = absenceOf(shard).ask();
+    if (question === undefined) {
       return Promise.reject(new AdtallyError("DEADLINE_EXCEEDED", `shard ${shard} owes answers`));
     }
     const withdrawal = new AbortController();
     const answer = inner.submit({ ...submission, signal: withdrawal.signal });
     return new Promise((resolve, reject) => {
-      let isOverdue = false;
-      const timer = clock.after(limits.spillAfterMs, () => {
-        isOverdue = true;
-        overdue.set(shard, (overdue.get(shard) ?? 0) + 1);
+      const timer = clock.after(waitMs, () => {
+        question.overdue();
         withdrawal.abort();
         reject(new AdtallyError("DEADLINE_EXCEEDED", `shard ${shard} did not answer in time`));
       });
-      const settled = () => {
-        timer.cancel();
-        if (isOverdue) overdue.set(shard, overdue.get(shard)! - 1);
-      };
       answer.then(
         (result) => {
-          settled();
+          timer.cancel();
+          question.end(true);
           resolve(result);
         },
         (error: unknown) => {
-          settled();
+          timer.cancel();
+          question.end(!(isAdtallyError(error) && DIVERTED.includes(error.code)));
           reject(error);
         },
       );
@@ -87,9 +91,10 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
 
   async function divert(submission: Submission, why: unknown): Promise<SubmissionResult> {
     const block = blockOf(submission);
-    if (spillOverdue === 0) {
+    const question = spillAbsence.ask();
+    if (question !== undefined) {
       try {
-        await appendToSpill(submission.shard, block);
+        await appendToSpill(submission.shard, block, question);
         stats.spilled += submission.count;
         return deferred(submission);
       } catch (error) {
@@ -103,16 +108,16 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
     return deferred(submission);
   }
 
-  async function appendToSpill(shard: number, block: Block): Promise<void> {
+  async function appendToSpill(shard: number, block: Block, question: Question): Promise<void> {
     const append = spill.append(shard, block);
+    append.then(
+      () => question.end(true),
+      () => question.end(false),
+    );
     try {
       await withDeadline(clock, limits.spillDeadlineMs, "the spill", append);
     } catch (error) {
-      if (isAdtallyError(error, "DEADLINE_EXCEEDED")) {
-        spillOverdue += 1;
-        const settled = () => void (spillOverdue -= 1);
-        append.then(settled, settled);
-      }
+      if (isAdtallyError(error, "DEADLINE_EXCEEDED")) question.overdue();
       throw error;
     }
   }
@@ -146,8 +151,11 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
 
   return {
     stats,
-    submit: (submission) => orDivert(submission, attempt(submission), ["OVERLOADED", ...DIVERTED]),
-    patient: { submit: (submission) => orDivert(submission, inner.submit(submission), DIVERTED) },
+    submit: (submission) =>
+      orDivert(submission, attempt(submission, limits.spillAfterMs), ["OVERLOADED", ...DIVERTED]),
+    patient: {
+      submit: (submission) => orDivert(submission, attempt(submission, limits.spillPatientAfterMs), DIVERTED),
+    },
   };
 }
 
