@@ -87,8 +87,10 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
         "ADTALLY_PUBLIC_URL",
       ).argParser(url),
     )
-    .addOption(env("--no-open-reports", "reports need a key of scope report", "ADTALLY_OPEN_REPORTS"))
-    .addOption(env("--no-demo", "no demo advertisers and no /demo page", "ADTALLY_DEMO"))
+    .addOption(
+      new Option("--no-open-reports", "reports need a key of scope report (env: ADTALLY_OPEN_REPORTS=false)"),
+    )
+    .addOption(new Option("--no-demo", "no demo advertisers and no /demo page (env: ADTALLY_DEMO=false)"))
     .addOption(
       env("--log-level <level>", "JSON lines on stderr", "ADTALLY_LOG_LEVEL")
         .choices(LOG_LEVELS)
@@ -96,7 +98,14 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
     )
     .parse([...argv], { from: "user" });
   const options = command.opts<Record<string, unknown>>();
-  const flag = (name: string) => !["false", "0", "no"].includes(String(options[name]));
+  // Commander takes any value of a negated option's variable for "no".
+  const flag = (name: string, variable: string): boolean => {
+    const text = process.env[variable] ?? "";
+    if (command.getOptionValueSource(name) === "cli" || text === "") return options[name] !== false;
+    if (text !== "true" && text !== "false")
+      command.error(`error: ${variable} is true or false, not "${text}"`);
+    return text === "true";
+  };
   return {
     host: String(options["host"]),
     httpPort: Number(options["httpPort"]),
@@ -106,8 +115,8 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
     shards: Number(options["shards"]),
     adminKey: options["adminKey"] === undefined ? undefined : String(options["adminKey"]),
     publicUrl: options["publicUrl"] === undefined ? undefined : String(options["publicUrl"]),
-    openReports: flag("openReports"),
-    demo: flag("demo"),
+    openReports: flag("openReports", "ADTALLY_OPEN_REPORTS"),
+    demo: flag("demo", "ADTALLY_DEMO"),
     logLevel: String(options["logLevel"]),
   };
 }

@@ -83,9 +83,13 @@ export async function startEngineServer(options: {
     server.once("error", (error: NodeJS.ErrnoException) =>
       failed(
         error.code === "EADDRINUSE"
-          ? new AdtallyError("PORT_IN_USE", `port ${options.port} is taken; choose another --port`, {
-              cause: error,
-            })
+          ? new AdtallyError(
+              "PORT_IN_USE",
+              `ClickHouse cannot listen on port ${options.port}: it is taken; choose another (npm start: --clickhouse-port)`,
+              {
+                cause: error,
+              },
+            )
           : error,
       ),
     );

@@ -149,6 +149,20 @@ describe("queries", () => {
 
   test("H2 a page of another origin is refused", async () => {
     expect((await get({ query: "SELECT 1" }, { "sec-fetch-site": "cross-site" })).status).toBe(403);
+    expect((await get({ query: "SELECT 1" }, { origin: "https://evil.example" })).status).toBe(403);
+    expect((await get({ query: "SELECT 1" }, { origin: "null" })).status).toBe(403);
+  });
+
+  test.each([
+    "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM file /* here */ ('/etc/passwd', 'LineAsString')",
+    "INSERT INTO FUNCTION file('/tmp/owned', 'TSV', 'x String') VALUES ('x')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'x String')",
+    "CREATE TABLE f (x String) ENGINE = File(TSV, '/etc/passwd')",
+    "CREATE TABLE f (x String) ENGINE = URL('http://127.0.0.1:1/', 'TSV')",
+  ])("T5 the port was a way to the machine's files and hosts: %s", async (query) => {
+    expect((await post(query)).headers.get("x-clickhouse-exception-code")).toBe("497");
   });
 });
 

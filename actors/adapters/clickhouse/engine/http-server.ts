@@ -87,6 +87,12 @@ function summary(result: EngineResult, written: boolean): string {
   });
 }
 
+/** Whether an origin is this machine's own; no origin is no page. */
+function isHere(origin: string | undefined): boolean {
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && ["127.0.0.1", "localhost", "[::1]"].includes(new URL(origin).hostname);
+}
+
 export function createHttpServer(options: HttpServerOptions): Server {
   const { pool, limits, version, timezone, newQueryId } = options;
 
@@ -116,6 +122,10 @@ export function createHttpServer(options: HttpServerOptions): Server {
         throw new EngineError(62, "SYNTAX_ERROR", "Syntax error: Empty query");
       }
       checkAllowed(statement, asked, readOnly);
+      if (statement.reachesOutside !== undefined) {
+        const detail = `${statement.reachesOutside}() is not allowed here: send the data with an INSERT`;
+        throw new EngineError(497, "ACCESS_DENIED", detail);
+      }
       const format = statement.outputFormat ?? asked.defaultFormat;
       const result = await pool.run({
         sql: file === undefined ? query.text : insertFromFile(query.text, statement, file.path),
@@ -141,8 +151,11 @@ export function createHttpServer(options: HttpServerOptions): Server {
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const site = request.headers["sec-fetch-site"];
-    if (site === "cross-site" || site === "same-site")
+    if (site === "cross-site" || site === "same-site" || !isHere(request.headers.origin))
       return plain(response, 403, "Requests from pages of another origin are refused.\n");
+    // A name that a stranger's DNS points here is not this machine's (DNS rebinding).
+    if (!isHere(`http://${request.headers.host ?? "localhost"}`))
+      return plain(response, 403, "Ask by 127.0.0.1 or localhost: another name is refused.\n");
     const url = new URL(request.url ?? "/", "http://engine");
     if (url.pathname === "/ping") return plain(response, 200, "Ok.\n");
     if (url.pathname === "/replicas_status") return plain(response, 200, "Ok.\n");

@@ -8,6 +8,8 @@
  *     and the embedded engine would touch the server's files.
  *  T4 SYSTEM SHUTDOWN and SYSTEM KILL are refused: the engine signals its whole process group,
  *     and with it whoever started it.
+ *  T5 What reaches out of the database, to files, hosts or programs, is named: over the port it is
+ *     refused, for the port has no password and the engine every right of its user.
  */
 import { EngineError } from "./errors.ts";
 
@@ -28,6 +30,8 @@ export interface Statement {
   readonly verb: string;
   readonly hasInsert: boolean;
   readonly isTemporary: boolean;
+  /** A function or table engine that would leave the database for files, hosts or programs (T5). */
+  readonly reachesOutside: string | undefined;
   /** The FORMAT clause of a query with output. */
   readonly outputFormat: string | undefined;
   /** Names of {name:Type} placeholders. */
@@ -97,10 +101,42 @@ function dataStart(text: string, at: number): number {
 const unquote = (literal: string): string =>
   literal.slice(1, -1).replaceAll(/\\([^])|''/g, (_, escaped: string | undefined) => escaped ?? "'");
 
+/** As table functions, as table engines, and as sources of dictionaries. */
+const OUTSIDE = new Set(
+  [
+    "file",
+    "url",
+    "s3",
+    "gcs",
+    "oss",
+    "cosn",
+    "hdfs",
+    "remote",
+    "remotesecure",
+    "mysql",
+    "postgresql",
+    "mongodb",
+  ]
+    .concat([
+      "redis",
+      "sqlite",
+      "odbc",
+      "jdbc",
+      "executable",
+      "executablepool",
+      "http",
+      "clickhouse",
+      "arrowflight",
+    ])
+    .concat(["iceberg", "deltalake", "hudi", "paimon", "azureblobstorage", "nats", "rabbitmq", "python"])
+    .flatMap((name) => [name, `${name}cluster`, `${name}local`, `${name}s3`, `${name}azure`, `${name}hdfs`]),
+);
+
 export function parseStatement(text: string): Statement {
   let verb = "";
   let hasInsert = false;
   let isTemporary = false;
+  let reachesOutside: string | undefined;
   let outputFormat: string | undefined;
   let settingsAt: number | undefined;
   let selects = false;
@@ -109,7 +145,7 @@ export function parseStatement(text: string): Statement {
   const parameters = new Set<string>();
   const recent: Token[] = [];
   const result = (insert: InsertData | undefined): Statement => {
-    return { verb, hasInsert, isTemporary, outputFormat, parameters, insert };
+    return { verb, hasInsert, isTemporary, reachesOutside, outputFormat, parameters, insert };
   };
 
   for (const token of tokens(text)) {
@@ -126,6 +162,10 @@ export function parseStatement(text: string): Statement {
       throw new EngineError(48, "NOT_IMPLEMENTED", "FROM INFILE is the client's business: send the data");
     if (verb === "SYSTEM" && lastWord === "SYSTEM" && (word === "SHUTDOWN" || word === "KILL"))
       throw new EngineError(497, "ACCESS_DENIED", `SYSTEM ${word} is not allowed: stop the program itself`);
+    if (token.text === "(" && last !== undefined && last.kind !== "mark") {
+      const called = (last.kind === "word" ? last.text : last.text.slice(1, -1)).toLowerCase();
+      if (OUTSIDE.has(called)) reachesOutside ??= called;
+    }
     if (token.text === ":" && last?.kind === "word" && recent.at(-2)?.text === "{") parameters.add(last.text);
     if (token.text === ";" && token.depth === 0) ended = true;
 
