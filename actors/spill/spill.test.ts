@@ -44,13 +44,14 @@ function stubbornShard(clock: VirtualClock) {
   return shard satisfies ShardPort;
 }
 
-function spilling(given: { spool?: boolean; spill?: ClickLog } = {}) {
+function spilling(given: { spool?: boolean; spill?: ClickLog; isReachable?: () => boolean } = {}) {
   const clock = virtualClock(1_760_000_000_000);
   const shard = stubbornShard(clock);
   const spill = createMemoryLog("spill");
   const spool = createMemoryLog("spool");
   const port = createSpillingShardPort({
     inner: shard,
+    ...(given.isReachable && { isReachable: given.isReachable }),
     spill: given.spill ?? spill,
     ...(given.spool === false ? {} : { spool }),
     writer: 5,
@@ -138,6 +139,15 @@ describe("a spilling port", () => {
     expect((await settled(port.submit(submission()))).offset).toBe(2);
     const both = [port.submit(submission()), port.patient.submit(submission())];
     expect((await settled(Promise.all(both))).map(({ offset }) => offset)).toEqual([4, 4]);
+  });
+
+  test("no browser waits for a shard that cannot be reached; a patient caller does", async () => {
+    const { port, settled, shard, spill } = spilling({ isReachable: () => false });
+    shard.answerAfterMs = 1_000;
+    expect(isDeferred((await settled(port.submit(submission()))).outcomes)).toBe(true);
+    expect(shard.taken).toHaveLength(0);
+    expect((await settled(port.patient.submit(submission()), 1_001)).offset).toBe(0);
+    expect(await next(spill)).toBe(1);
   });
 
   test("rows at fault are refused as the shard refused them, and not spilled", async () => {

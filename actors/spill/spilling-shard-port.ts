@@ -24,6 +24,8 @@ import { createAbsence, type Absence, type Question } from "./absence.ts";
 
 export interface SpillDeps {
   readonly inner: ShardPort;
+  /** Whether a shard's owner can be spoken to now; where it is known that it cannot, no browser waits. */
+  readonly isReachable?: (shard: number) => boolean;
   readonly spill: ClickLog;
   /** The gateway's own disk; without one, what the spill does not take fails as the shard did. */
   readonly spool?: ClickLog;
@@ -47,7 +49,7 @@ export interface SpillingShardPort extends ShardPort {
 const DIVERTED: readonly ErrorCode[] = ["NOT_OWNER", "SHARD_HALTED", "DEADLINE_EXCEEDED", "ABORTED"];
 
 export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
-  const { inner, spill, spool, writer, limits, clock, logger } = deps;
+  const { inner, isReachable = () => true, spill, spool, writer, limits, clock, logger } = deps;
   const stats = { spilled: 0, spooled: 0 };
   const absences = new Map<number, Absence>();
   const spillAbsence = createAbsence();
@@ -152,7 +154,12 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
   return {
     stats,
     submit: (submission) =>
-      orDivert(submission, attempt(submission, limits.spillAfterMs), ["OVERLOADED", ...DIVERTED]),
+      isReachable(submission.shard)
+        ? orDivert(submission, attempt(submission, limits.spillAfterMs), ["OVERLOADED", ...DIVERTED])
+        : divert(
+            submission,
+            new AdtallyError("ABORTED", `the owner of shard ${submission.shard} cannot be reached`),
+          ),
     patient: {
       submit: (submission) => orDivert(submission, attempt(submission, limits.spillPatientAfterMs), DIVERTED),
     },

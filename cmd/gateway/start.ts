@@ -45,6 +45,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const spill = log.topic("clicks-spill");
   const spilling = createSpillingShardPort({
     inner: shards.router,
+    isReachable: (shard) => shards.router.isReachable(shard),
     spill,
     spool: spool.log,
     writer: writerId(random),

@@ -56,6 +56,8 @@ export interface ShardRouter extends ShardPort {
   readonly assignment: Assignment;
   /** Hosts of the assignment, in its order. */
   hosts(): readonly HostState[];
+  /** Whether the stream to the shard's owner is open now. */
+  isReachable(shard: number): boolean;
   /** Takes no more, and resolves once all that it holds has been answered or is too late. */
   drain(): Promise<void>;
   close(): void;
@@ -281,6 +283,8 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
         return { host, address, isReachable: client.isReachable, clicks };
       });
     },
+
+    isReachable: (shard) => owners.get(shard)?.link.client.isReachable ?? false,
 
     async drain() {
       isClosed = true;
