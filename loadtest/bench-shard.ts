@@ -9,14 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
-import { openFileLog } from "../actors/adapters/embedded/file-log.ts";
-import { rocksShardStores } from "../actors/adapters/rocksdb/shard-store.ts";
-import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
 import { Verdict } from "../actors/core/verdict.ts";
-import { systemClock, systemRandom } from "../actors/runtime/clock.ts";
-import { silentLogger } from "../actors/runtime/log.ts";
-import { ShardHost } from "../actors/shard/host.ts";
 import { rowsOf, uuidV7, type SimClick } from "../actors/sim/clicks.ts";
+import { openLog, startLoneHost } from "./lib/lone-host.ts";
 
 const { values } = parseArgs({
   options: {
@@ -32,30 +27,8 @@ const ROWS = 250;
 const UNDER_WAY = 32;
 
 const dir = await mkdtemp(join(tmpdir(), "adtally-bench-"));
-const log = await openFileLog({
-  dir: join(dir, "log"),
-  limits: DEFAULT_LIMITS,
-  clock: systemClock,
-  logger: silentLogger,
-});
-const host = await ShardHost.start({
-  shards: Array.from({ length: SHARDS }, (_, shard) => ({ shard, epoch: 1 })),
-  limits: DEFAULT_LIMITS,
-  clicks: log.topic("clicks"),
-  deadLetters: log.topic("clicks-dead-letter"),
-  spill: log.topic("clicks-spill"),
-  stores: rocksShardStores(join(dir, "state")),
-  sink: {
-    writeCounts: () => Promise.resolve(),
-    writeCheckpoints: () => Promise.resolve(),
-    readCheckpoints: () => Promise.resolve([]),
-    readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
-  },
-  clock: systemClock,
-  random: systemRandom,
-  logger: silentLogger,
-  defer: (run) => void setImmediate(run),
-});
+const log = await openLog(dir);
+const host = await startLoneHost({ dir, log, shards: SHARDS });
 
 // The rows are made outside the measured time, a share at a time so that memory stays small.
 const known: Buffer[] = [];

@@ -12,15 +12,11 @@ import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { openFileLog } from "../actors/adapters/embedded/file-log.ts";
-import { rocksShardStores } from "../actors/adapters/rocksdb/shard-store.ts";
 import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
 import { Verdict } from "../actors/core/verdict.ts";
-import { systemClock, systemRandom } from "../actors/runtime/clock.ts";
-import { silentLogger } from "../actors/runtime/log.ts";
-import { ShardHost } from "../actors/shard/host.ts";
 import { rowsOf, uuidV7, type SimClick } from "../actors/sim/clicks.ts";
 import { seededRandom } from "../actors/sim/random.ts";
+import { openLog, startLoneHost } from "./lib/lone-host.ts";
 import { print } from "./lib/report.ts";
 
 const { values: flags } = parseArgs({
@@ -62,30 +58,8 @@ function readMemory(): Memory {
 }
 
 const dir = await mkdtemp(join(tmpdir(), "adtally-dedup-memory-"));
-const log = await openFileLog({
-  dir: join(dir, "log"),
-  limits: DEFAULT_LIMITS,
-  clock: systemClock,
-  logger: silentLogger,
-});
-const host = await ShardHost.start({
-  shards: Array.from({ length: shards }, (_, shard) => ({ shard, epoch: 1 })),
-  limits: DEFAULT_LIMITS,
-  clicks: log.topic("clicks"),
-  deadLetters: log.topic("clicks-dead-letter"),
-  spill: log.topic("clicks-spill"),
-  stores: rocksShardStores(join(dir, "state")),
-  sink: {
-    writeCounts: () => Promise.resolve(),
-    writeCheckpoints: () => Promise.resolve(),
-    readCheckpoints: () => Promise.resolve([]),
-    readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
-  },
-  clock: systemClock,
-  random: systemRandom,
-  logger: silentLogger,
-  defer: (run) => void setImmediate(run),
-});
+const log = await openLog(dir);
+const host = await startLoneHost({ dir, log, shards: shards });
 
 const random = seededRandom(1);
 const startedMs = Date.now();

@@ -11,15 +11,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { openFileLog } from "../actors/adapters/embedded/file-log.ts";
 import { createMemoryCountSink } from "../actors/adapters/memory/memory-count-sink.ts";
-import { rocksShardStores } from "../actors/adapters/rocksdb/shard-store.ts";
 import { DEFAULT_LIMITS, type Limits } from "../actors/core/limits.ts";
-import { systemClock, systemRandom } from "../actors/runtime/clock.ts";
-import { silentLogger } from "../actors/runtime/log.ts";
-import { ShardHost } from "../actors/shard/host.ts";
+import type { ShardHost } from "../actors/shard/host.ts";
 import { rowsOf, uuidV7, type SimClick } from "../actors/sim/clicks.ts";
 import { seededRandom } from "../actors/sim/random.ts";
+import { openLog, startLoneHost, storesIn } from "./lib/lone-host.ts";
 import { print } from "./lib/report.ts";
 
 const { values: flags } = parseArgs({
@@ -36,29 +33,12 @@ const UNDER_WAY = 8;
 
 const dir = await mkdtemp(join(tmpdir(), "adtally-recovery-"));
 const sink = createMemoryCountSink();
-const stores = rocksShardStores(join(dir, "state"));
-const log = await openFileLog({
-  dir: join(dir, "log"),
-  limits: DEFAULT_LIMITS,
-  clock: systemClock,
-  logger: silentLogger,
-});
+const stores = storesIn(dir);
+const log = await openLog(dir);
 
 async function start(limits: Limits): Promise<{ host: ShardHost; tookMs: number }> {
   const startedAt = performance.now();
-  const host = await ShardHost.start({
-    shards: [{ shard: SHARD, epoch: 1 }],
-    limits,
-    clicks: log.topic("clicks"),
-    deadLetters: log.topic("clicks-dead-letter"),
-    spill: log.topic("clicks-spill"),
-    stores,
-    sink,
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    defer: (run) => void setImmediate(run),
-  });
+  const host = await startLoneHost({ dir, log, shards: 1, sink, limits });
   return { host, tookMs: performance.now() - startedAt };
 }
 
