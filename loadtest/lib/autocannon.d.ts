@@ -27,6 +27,6 @@ declare module "autocannon" {
     readonly requests: readonly { setupRequest(request: Request): Request }[];
   }
   const autocannon: (options: Options) => Promise<Result>;
-   
+
   export { autocannon as default };
 }
