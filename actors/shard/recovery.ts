@@ -75,7 +75,7 @@ function assertBehind(shard: number, { next }: LogBounds, offset: number, what: 
   throw new AdtallyError(
     "LOG_BEHIND_STATE",
     `the log of shard ${shard} ends at ${next}, ${what} is at ${offset}: the log was lost or replaced; ` +
-      `restore it, or remove the state and the counts`,
+      `restore it, or move the state and the counts away: they are made again as far back as the log is kept`,
   );
 }
 

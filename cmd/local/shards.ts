@@ -47,7 +47,7 @@ export async function shardsToServe(deps: ShardsDeps): Promise<ShardsToServe> {
       throw new AdtallyError(
         "LOG_BEHIND_STATE",
         `${found}: the log lost its end or was replaced. Restore the folder "log"; or, to go on with what it has, ` +
-          `remove the folders "state" and "clickhouse", which are made again from it`,
+          `move the folders "state" and "clickhouse" away: they are made again from the log, as far back as it is kept`,
       );
     }
     if (!inUse.has(shard) && Math.min(countedTo, rawTo) >= next) continue;
