@@ -18,10 +18,36 @@ export const profilingArguments = (dir: string): string[] => [
   "--cpu-prof-interval=500",
 ];
 
+/** The same for processes that are started in this one's environment: a value of NODE_OPTIONS. */
+export const profilingOptions = (dir: string): string => profilingArguments(dir).join(" ");
+
+const profilesIn = async (dir: string): Promise<string[]> =>
+  (await readdir(dir)).filter((each) => each.endsWith(".cpuprofile"));
+
 /** The functions with the most time of their own, as lines to print. */
 export async function hottest(dir: string, count: number): Promise<readonly string[]> {
-  const [name] = (await readdir(dir)).filter((each) => each.endsWith(".cpuprofile"));
-  if (name === undefined) return ["no profile was written"];
+  const [name] = await profilesIn(dir);
+  return name === undefined ? ["no profile was written"] : hottestOf(dir, name, count);
+}
+
+/** Of each process that `names` knows by its id, which stands in the name of its profile. */
+export async function hottestByMember(
+  dir: string,
+  names: ReadonlyMap<number | undefined, string>,
+  count: number,
+): Promise<readonly string[]> {
+  const lines: string[] = [];
+  for (const file of await profilesIn(dir)) {
+    const pid = Number(file.split(".")[3]);
+    const name = names.get(pid);
+    // A thread of its own has its own profile; the main one's says enough.
+    if (name !== undefined && file.split(".")[4] === "0")
+      lines.push(name, ...(await hottestOf(dir, file, count)));
+  }
+  return lines;
+}
+
+async function hottestOf(dir: string, name: string, count: number): Promise<readonly string[]> {
   const { nodes, samples, timeDeltas } = JSON.parse(await readFile(join(dir, name), "utf8")) as Profile;
   const names = new Map(
     nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => {

@@ -29,7 +29,7 @@ export const storesIn = (dir: string) => rocksShardStores(join(dir, "state"));
 
 export interface LoneHostOptions {
   readonly dir: string;
-  readonly log: FileLog;
+  readonly log: Pick<FileLog, "topic">;
   readonly shards: number;
   readonly sink?: CountSink;
   readonly limits?: Limits;

@@ -116,11 +116,15 @@ export interface Starting {
 }
 
 /** Spawns the program and gives it back at once: it can be killed before it is ready. */
-export function beginProgram(place: Place, nodeArguments: readonly string[] = []): Starting {
+export function beginProgram(
+  place: Place,
+  nodeArguments: readonly string[] = [],
+  args: readonly string[] = [],
+): Starting {
   const startedAt = performance.now();
   const ports = ["--http-port", place.httpPort, "--grpc-port", place.grpcPort].map(String);
   const folder = ["--clickhouse-port", String(place.clickhousePort), "--data-dir", place.dataDir];
-  const rest = ["--admin-key", ADMIN_KEY, "--no-demo"];
+  const rest = ["--admin-key", ADMIN_KEY, "--no-demo", ...args];
   const command = [...nodeArguments, MAIN, ...ports, ...folder, ...rest];
   const { child, stderr, ready } = watch(command, /^adtally ready /);
   const pid = child.pid ?? -1;
@@ -150,8 +154,12 @@ export function beginProgram(place: Place, nodeArguments: readonly string[] = []
   return { pid, ready: started, kill };
 }
 
-export function startProgram(place: Place, nodeArguments: readonly string[] = []): Promise<Program> {
-  return beginProgram(place, nodeArguments).ready;
+export function startProgram(
+  place: Place,
+  nodeArguments: readonly string[] = [],
+  args: readonly string[] = [],
+): Promise<Program> {
+  return beginProgram(place, nodeArguments, args).ready;
 }
 
 /** Process id of the program's ClickHouse engine; undefined between two of its lives. */

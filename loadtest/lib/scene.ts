@@ -15,7 +15,7 @@ export interface Scene {
 
 /** Runs `work` on a fresh program, drains it, and cleans up; with `profiled`, prints where its time went. */
 export async function withProgram(
-  options: { readonly profiled: boolean },
+  options: { readonly profiled: boolean; readonly args?: readonly string[] },
   work: (scene: Scene) => Promise<void>,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "adtally-loadtest-"));
@@ -24,7 +24,7 @@ export async function withProgram(
   let clickhouse: ClickHouse | undefined;
   try {
     const place = await freePlace(join(dir, "data"));
-    program = await startProgram(place, options.profiled ? profilingArguments(profiles) : []);
+    program = await startProgram(place, options.profiled ? profilingArguments(profiles) : [], options.args);
     clickhouse = connectClickHouse({ url: program.clickhouseUrl });
     await work({ program, clickhouse });
     await program.stop();
@@ -49,4 +49,10 @@ export async function rawClicks(clickhouse: ClickHouse): Promise<number> {
     "SELECT uniqExact(impression_id) AS clicks FROM adtally.clicks_raw WHERE verdict = 'ACCEPTED'",
   );
   return Number(row?.clicks ?? 0);
+}
+
+/** Rows of the raw table, whatever their verdict: cheap to ask for, again and again. */
+export async function rawRows(clickhouse: ClickHouse): Promise<number> {
+  const [row] = await clickhouse.rows<{ rows: string }>("SELECT count() AS rows FROM adtally.clicks_raw");
+  return Number(row?.rows ?? 0);
 }
