@@ -76,7 +76,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const grpcServer = createGrpcServer({
     services: [
       clickService,
-      { name: "PlacementService", handlers: placementHandlers },
+      { name: "PlacementService", raw: true, handlers: placementHandlers },
       ...(deps.grpcServices ?? []),
     ],
     limits,

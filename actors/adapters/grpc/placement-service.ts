@@ -1,7 +1,17 @@
-/** PlacementService over gRPC: a thin shell around actors/placement/service.ts. */
+/**
+ * PlacementService over gRPC: a thin shell around actors/placement/service.ts. Served raw, and
+ * decoded here: grpc-js tells a caller of malformed bytes that the fault was ours (INTERNAL).
+ */
 import { assertScope } from "./auth.ts";
+import { loadProtos, serviceOf } from "./protos.ts";
 import { isDefect, statusOf } from "./status.ts";
-import type { ServerUnaryCall, UntypedServiceImplementation, sendUnaryData } from "@grpc/grpc-js";
+import { malformed } from "./wire.ts";
+import type {
+  MethodDefinition,
+  ServerUnaryCall,
+  UntypedServiceImplementation,
+  sendUnaryData,
+} from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
 import type { Authenticate } from "../../keys/authenticate.ts";
 import type { PlacementService } from "../../placement/service.ts";
@@ -31,14 +41,26 @@ export interface PlacementHandlerDeps {
 
 export function createPlacementHandlers(deps: PlacementHandlerDeps): UntypedServiceImplementation {
   const { placement, authenticate, limits, logger } = deps;
+  const { requestDeserialize, responseSerialize } = serviceOf(loadProtos(), "PlacementService")[
+    "IssueImpressions"
+  ] as MethodDefinition<Request, Response>;
 
-  async function issue(call: ServerUnaryCall<Request, Response>): Promise<Response> {
-    assertScope(call.metadata, authenticate, "placement");
-    return placement.issueImpressions({ adId: BigInt(call.request.adId), count: call.request.count });
+  function decode(bytes: Buffer): Request {
+    try {
+      return requestDeserialize(bytes);
+    } catch (error) {
+      throw malformed("IssueImpressionsRequest", error);
+    }
+  }
+
+  async function issue({ metadata, request }: ServerUnaryCall<Buffer, Buffer>): Promise<Buffer> {
+    assertScope(metadata, authenticate, "placement");
+    const { adId, count } = decode(request);
+    return responseSerialize(await placement.issueImpressions({ adId: BigInt(adId), count }));
   }
 
   return {
-    IssueImpressions(call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void {
+    IssueImpressions(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>): void {
       issue(call).then(
         (response) => reply(null, response),
         (error: unknown) => {

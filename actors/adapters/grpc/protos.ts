@@ -5,19 +5,29 @@
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadSync } from "@grpc/proto-loader";
+import { protoPath as healthProto } from "grpc-health-check";
 import { invariant } from "../../core/errors.ts";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
-import type { PackageDefinition } from "@grpc/proto-loader";
+import type { Options, PackageDefinition } from "@grpc/proto-loader";
 
 const PROTO_ROOT = fileURLToPath(new URL("../../../proto/", import.meta.url));
 const PACKAGE_DIR = "adtally/v1";
 
 /** Every contract. 64-bit numbers are decimal strings, enums their names, bytes Buffers. */
 export function loadProtos(): PackageDefinition {
+  return load({ longs: String, enums: String, defaults: true, oneofs: true });
+}
+
+/** What reflection shows: the contracts with their fields named as in their files, and the health service. */
+export function loadForReflection(): PackageDefinition {
+  return { ...load({ keepCase: true }), ...loadSync(healthProto, { keepCase: true }) };
+}
+
+function load(options: Options): PackageDefinition {
   const files = readdirSync(`${PROTO_ROOT}${PACKAGE_DIR}`).filter((name) => name.endsWith(".proto"));
   return loadSync(
     files.sort().map((name) => `${PACKAGE_DIR}/${name}`),
-    { includeDirs: [PROTO_ROOT], longs: String, enums: String, defaults: true, oneofs: true },
+    { includeDirs: [PROTO_ROOT], ...options },
   );
 }
 
