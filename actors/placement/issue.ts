@@ -32,8 +32,8 @@ export interface IssueDeps {
   readonly table: () => RoutingTable;
   readonly random: RandomBytes;
   readonly limits: Pick<Limits, "tokenLifeMs" | "routingLeadMs" | "clockSkewMs" | "maxShards">;
-  /** Where gateways are reached from outside, without a slash at the end. */
-  readonly publicUrl: string;
+  /** Where gateways are reached from outside, without a slash at the end: known once they listen. */
+  readonly publicUrl: () => string;
 }
 
 const UUID_BYTES = 16;
@@ -56,6 +56,7 @@ export function issueImpressions(
     );
   }
   const random = deps.random(count * UUID_BYTES);
+  const publicUrl = deps.publicUrl();
   return Array.from({ length: count }, (_, n) => {
     const impressionId = Buffer.allocUnsafe(UUID_BYTES);
     v7({ msecs: atMs, random: random.subarray(n * UUID_BYTES, (n + 1) * UUID_BYTES) }, impressionId);
@@ -65,7 +66,7 @@ export function issueImpressions(
       impressionId,
       token,
       tokenText,
-      clickUrl: `${deps.publicUrl}/click?i=${tokenText}`,
+      clickUrl: `${publicUrl}/click?i=${tokenText}`,
       expiresAtMs: expiresAtMs(atMs, deps.limits),
     };
   });

@@ -20,7 +20,7 @@ const deps = {
   table: () => oneGeneration,
   random: randomBytes,
   limits: DEFAULT_LIMITS,
-  publicUrl: "http://127.0.0.1:8080",
+  publicUrl: () => "http://127.0.0.1:8080",
 };
 
 describe("issueImpressions", () => {

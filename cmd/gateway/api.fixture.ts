@@ -41,7 +41,7 @@ export async function createTestApi(options: FixtureOptions = {}) {
     clock: systemClock,
     random: systemRandom,
     table: () => table,
-    publicUrl: "http://127.0.0.1:8080",
+    publicUrl: () => "http://127.0.0.1:8080",
   });
   const { app, requireScope } = createApi({
     limits,

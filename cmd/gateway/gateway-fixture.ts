@@ -52,7 +52,13 @@ export async function openGateway(
   const codec = await createTokenCodec({ signingKeyId: 3, keys: new Map([[3, systemRandom(32)]]) });
   let catalogueFails = false;
   const catalogue = await openCatalogue(() => catalogueFails);
-  const issue = { codec, table: () => table, random: systemRandom, limits, publicUrl: "http://localhost" };
+  const issue = {
+    codec,
+    table: () => table,
+    random: systemRandom,
+    limits,
+    publicUrl: () => "http://localhost",
+  };
   const shardPort = createDirectShardPort({ shards, clock, limits });
   const gateway = createGateway({
     shardPort,

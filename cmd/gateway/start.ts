@@ -15,6 +15,7 @@ import { startSpoolDrainer } from "../../actors/spill/spool-drainer.ts";
 import { kafkaConfigOf, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
+import { isWildcard, urlOf } from "../lib/public-url.ts";
 import { assertReady, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
@@ -67,7 +68,8 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
 
   const { authenticator } = keys;
   const { authenticate } = authenticator;
-  const publicUrl = config.publicUrl ?? `http://${host}:${config.httpPort}`;
+  let boundPort = config.httpPort;
+  const publicUrl = () => config.publicUrl ?? urlOf(host, boundPort);
   const table = () => routing.table;
   const placement = createPlacementService({ catalogue, clock, codec, random, limits, publicUrl, table });
   const { app, requireScope } = createProgramApi(program, authenticate);
@@ -94,6 +96,9 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   });
   life.onStop("clicks", () => gateway.drain());
   const httpPort = await gateway.httpServer.listen(host, config.httpPort);
+  boundPort = httpPort;
+  if (config.publicUrl === undefined && isWildcard(host))
+    logger.warn({ publicUrl: publicUrl() }, "click URLs work on this machine alone: give --public-url");
 
   await Promise.all([
     life.waitFor("the routing table", () => routing.refresh()),

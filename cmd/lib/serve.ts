@@ -1,8 +1,8 @@
 /** HTTP of programs other than the gateway's clicks: the API's framework with a server of its own. */
 import type { FastifyInstance } from "fastify";
 import { createApi, type Api } from "../../actors/adapters/http/api.ts";
-import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { Authenticate } from "../../actors/keys/authenticate.ts";
+import { listenError } from "../../actors/runtime/listen-error.ts";
 import type { Program } from "./program.ts";
 
 /** /healthz, /readyz, /metrics and /openapi.json; more routes can be registered until it listens. */
@@ -14,7 +14,7 @@ export function createProgramApi(
   return createApi({ limits, logger, metrics, version, authenticate, readiness: life.readiness });
 }
 
-/** @throws PORT_IN_USE, naming the flag */
+/** @throws PORT_IN_USE, CONFIG_INVALID, naming the flag */
 export async function listenHttp(
   app: FastifyInstance,
   host: string,
@@ -24,8 +24,7 @@ export async function listenHttp(
   try {
     await app.listen({ host, port });
   } catch (error) {
-    const why = `HTTP cannot listen on ${host}:${port}: ${messageOf(error)}; choose another with ${flag}`;
-    throw new AdtallyError("PORT_IN_USE", why, { cause: error });
+    throw listenError({ what: "HTTP", host, port, portFlag: flag }, error as NodeJS.ErrnoException);
   }
   const bound = app.server.address();
   return typeof bound === "object" && bound !== null ? bound.port : port;

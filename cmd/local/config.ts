@@ -1,5 +1,6 @@
 /** What `npm start` can be told: flags, each also an environment variable ADTALLY_…; flags win. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 
 export interface LocalConfig {
   readonly host: string;
@@ -28,7 +29,9 @@ function port(text: string): number {
 
 function shardCount(text: string): number {
   const value = Number(text);
-  if (!/^\d{1,4}$/.test(text) || value < 1) throw new InvalidArgumentError("a number from 1 on.");
+  const { maxShards } = DEFAULT_LIMITS;
+  if (!/^\d{1,6}$/.test(text) || value < 1 || value > maxShards)
+    throw new InvalidArgumentError(`a whole number from 1 to ${maxShards}.`);
   return value;
 }
 
@@ -47,8 +50,16 @@ function url(text: string): string {
   return parsed.href.replace(/\/$/, "");
 }
 
+function given(text: string): string {
+  if (text.trim() === "") throw new InvalidArgumentError("it is empty.");
+  return text;
+}
+
 /** Prints help or what is wrong and ends the process where the arguments ask for it. */
 export function readConfig(argv: readonly string[], version: string): LocalConfig {
+  // An empty variable is an unset one; commander takes it for a value.
+  for (const [name, value] of Object.entries(process.env))
+    if (name.startsWith("ADTALLY_") && value === "") delete process.env[name];
   const env = (flags: string, description: string, name: string) => new Option(flags, description).env(name);
   const command = new Command("npm start --")
     .description(
@@ -57,7 +68,9 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
     )
     .version(version)
     .allowExcessArguments(false)
-    .addOption(env("--host <address>", "address to listen on", "ADTALLY_HOST").default("127.0.0.1"))
+    .addOption(
+      env("--host <address>", "address to listen on", "ADTALLY_HOST").argParser(given).default("127.0.0.1"),
+    )
     .addOption(
       env("--http-port <port>", "clicks, API, demo page", "ADTALLY_HTTP_PORT").argParser(port).default(8080),
     )
@@ -67,7 +80,11 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
         .argParser(port)
         .default(8123),
     )
-    .addOption(env("--data-dir <folder>", "everything that is kept", "ADTALLY_DATA_DIR").default(".adtally"))
+    .addOption(
+      env("--data-dir <folder>", "everything that is kept", "ADTALLY_DATA_DIR")
+        .argParser(given)
+        .default(".adtally"),
+    )
     .addOption(
       env("--shards <count>", "shards of new clicks; a change adds a routing generation", "ADTALLY_SHARDS")
         .argParser(shardCount)

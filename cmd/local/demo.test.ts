@@ -30,7 +30,14 @@ function demoApp() {
     version: "0.0.0",
   });
   const random = systemRandom;
-  registerDemoRoutes(app, { codec, random, limits, publicUrl, clock: systemClock, table: () => table });
+  registerDemoRoutes(app, {
+    codec,
+    random,
+    limits,
+    publicUrl: () => publicUrl,
+    clock: systemClock,
+    table: () => table,
+  });
   return app;
 }
 

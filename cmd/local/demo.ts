@@ -38,6 +38,8 @@ export function registerDemoRoutes(app: FastifyInstance, deps: DemoDeps): void {
     return issueImpressions(deps, ad.adId, 1, nowMs - agoMs, nowMs)[0]!.tokenText;
   };
 
+  app.get("/", { schema: { hide: true } }, async (_request, reply) => reply.redirect("/demo"));
+
   app.get("/demo", { schema: { hide: true } }, async (_request, reply) =>
     reply.headers(DEMO_HEADERS).send(
       demoPage((ad) => ({

@@ -3,7 +3,6 @@
  * the production code over embedded adapters. Parts start from the log outwards and stop from
  * the gateway inwards, so that whatever is taken in can be written down.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
@@ -38,12 +37,14 @@ import { adsRoutes } from "../gateway/ads-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { impressionsRoutes } from "../gateway/impressions-routes.ts";
 import { keysRoutes } from "../gateway/keys-routes.ts";
+import { urlOf } from "../lib/public-url.ts";
 import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
+import { assertAddresses, prepareDataDir } from "./precheck.ts";
 import { holdsClicks, shardsToServe } from "./shards.ts";
 
 /** One process owns all shards, always: its assignment never changes. */
@@ -65,6 +66,8 @@ export interface LocalDeps {
 
 export interface Local {
   readonly url: string;
+  /** What click URLs begin with. */
+  readonly publicUrl: string;
   readonly grpcAddress: string;
   readonly clickhouseUrl: string;
   /** Where the admin's key is kept; undefined when it was given. */
@@ -88,13 +91,14 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
   };
 
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await prepareDataDir(dataDir);
     // RocksDB's lock is the folder's: a second start ends here, before it touches anything.
     const catalogue = await openRocksCatalogue({
       dir: join(dataDir, "catalogue"),
       cacheAds: limits.catalogueCacheAds,
     });
     closing(() => catalogue.close());
+    await assertAddresses(config);
 
     progress("starting the ClickHouse engine");
     const engineStarting = startEngine({
@@ -204,7 +208,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       clock,
       logger,
     });
-    const publicUrl = config.publicUrl ?? `http://${config.host}:${config.httpPort}`;
+    let httpPort = config.httpPort;
+    const publicUrl = () => config.publicUrl ?? urlOf(config.host, httpPort);
     const placement = createPlacementService({
       catalogue,
       clock,
@@ -237,7 +242,6 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     app.register(deadLetterRoutes({ deadLetters, requireScope }));
     if (config.demo) {
-      await seedDemo(catalogue, publicUrl);
       registerDemoRoutes(app, { clock, codec, random, limits, publicUrl, table: () => routing });
     }
     await app.ready();
@@ -256,12 +260,15 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       httpHandler: (request, response) => void app.routing(request, response),
       logger,
     });
-    const address = await gateway.listen(config);
+    const bound = await gateway.listen(config);
+    httpPort = bound.httpPort;
+    if (config.demo) await seedDemo(catalogue, publicUrl());
     state = "ready";
 
     return {
-      url: `http://${config.host}:${address.httpPort}`,
-      grpcAddress: `${config.host}:${address.grpcPort}`,
+      url: urlOf(config.host, bound.httpPort),
+      publicUrl: publicUrl(),
+      grpcAddress: new URL(urlOf(config.host, bound.grpcPort)).host,
       clickhouseUrl: engine.url,
       adminKeyPath: adminKey?.path,
       close: async () => {

@@ -4,6 +4,7 @@ import pino from "pino";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { systemClock, systemRandom } from "../../actors/runtime/clock.ts";
+import { isWildcard } from "../lib/public-url.ts";
 import { readConfig } from "./config.ts";
 import { startLocal } from "./local.ts";
 
@@ -33,6 +34,8 @@ try {
     progress: (what) => say(`  ${what} (${seconds()})`),
   });
   say(`adtally ready ${local.url}`);
+  if (config.publicUrl === undefined && isWildcard(config.host))
+    say(`  click URLs  ${local.publicUrl}/click… work on this machine alone: --public-url names another`);
   if (config.demo) say(`  demo        ${local.url}/demo`);
   say(`  gRPC        ${local.grpcAddress}`);
   say(`  ClickHouse  ${local.clickhouseUrl}`);

@@ -8,11 +8,13 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
-import { AdtallyError, messageOf } from "../../core/errors.ts";
-import { loadProtos, rawServiceOf, serviceOf } from "./protos.ts";
+import { listenError } from "../../runtime/listen-error.ts";
+import { loadForReflection, loadProtos, rawServiceOf, serviceOf } from "./protos.ts";
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
+
+const HEALTH_SERVICE = "grpc.health.v1.Health";
 
 export interface GrpcService {
   /** As in its .proto, without the package. */
@@ -58,7 +60,8 @@ export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
   };
   setHealth("NOT_SERVING");
   health.addToServer(server);
-  new ReflectionService(protos, { services: names.filter((name) => name !== "") }).addToServer(server);
+  const listed = [...names.filter((name) => name !== ""), HEALTH_SERVICE];
+  new ReflectionService(loadForReflection(), { services: listed }).addToServer(server);
 
   return {
     listen(host, port) {
@@ -66,8 +69,7 @@ export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
         const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
         server.bindAsync(address, credentials, (error, bound) => {
           if (error !== null) {
-            const detail = `gRPC cannot listen on ${address}: ${messageOf(error)}; choose another with --grpc-port`;
-            reject(new AdtallyError("PORT_IN_USE", detail, { cause: error }));
+            reject(listenError({ what: "gRPC", host, port, portFlag: "--grpc-port" }, error));
             return;
           }
           setHealth("SERVING");

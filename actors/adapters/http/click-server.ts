@@ -12,7 +12,7 @@
 import { createServer, ServerResponse } from "node:http";
 import { Server as NetServer } from "node:net";
 import { createServer as createHttpsServer } from "node:https";
-import { AdtallyError } from "../../core/errors.ts";
+import { listenError } from "../../runtime/listen-error.ts";
 import { httpsOptions, renewHttps } from "../tls/https.ts";
 import { isClick } from "./click-request.ts";
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, Server } from "node:http";
@@ -20,6 +20,7 @@ import type { Server as HttpsServer } from "node:https";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Certificates } from "../tls/certificates.ts";
+import type { ServerFiles } from "../tls/material.ts";
 import type { ClickHandler } from "./click-handler.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -32,12 +33,12 @@ export interface ClickServerDeps {
   readonly clock: Clock;
   readonly limits: Limits;
   /** With: HTTPS for anyone. Without: plain HTTP, as behind a balancer that ends TLS. */
-  readonly certificates?: Certificates;
+  readonly certificates?: Certificates<ServerFiles>;
 }
 
 export interface ClickServer {
   readonly server: Server | HttpsServer;
-  /** Serves on `host:port`, port 0 for any, and resolves with the port. @throws PORT_IN_USE */
+  /** Serves on `host:port`, port 0 for any, and resolves with the port. @throws PORT_IN_USE, CONFIG_INVALID */
   listen(host: string, port: number): Promise<number>;
   /**
    * No new connections; requests under way are answered, also those that come on connections that
@@ -95,8 +96,7 @@ export function createClickServer(deps: ClickServerDeps): ClickServer {
     listen(host, port) {
       return new Promise((resolve, reject) => {
         server.once("error", (error: Error) => {
-          const detail = `HTTP cannot listen on ${host}:${port}: ${error.message}; choose another with --http-port`;
-          reject(new AdtallyError("PORT_IN_USE", detail, { cause: error }));
+          reject(listenError({ what: "HTTP", host, port, portFlag: "--http-port" }, error));
         });
         server.listen(port, host, () => {
           const address = server.address();

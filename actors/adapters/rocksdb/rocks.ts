@@ -5,7 +5,7 @@
  * Invariants
  *  R1 A batch is written whole or not at all; with `sync` it is on disk when `write` returns.
  *  R2 A directory that another process (or another Rocks of this one) has open is
- *     DATA_DIR_IN_USE, naming the directory.
+ *     DATA_DIR_IN_USE, naming the directory and the process.
  *  R3 Damage that RocksDB finds is STORE_CORRUPT, at open or at read; it is never read over.
  *  R4 A directory opened as `irreplaceable` that lost a synced write is STORE_CORRUPT at open,
  *     also where RocksDB takes the loss for the end of its log (written.ts).
@@ -16,6 +16,7 @@
 import { mkdir } from "node:fs/promises";
 import { RocksLevel, type ChainedBatch, type ColumnOptions, type RangeOptions } from "@nxtedition/rocksdb";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
+import { forgetHolder, noteHolder, readHolder } from "./holder.ts";
 import { openWritten, writtenPath, type Written } from "./written.ts";
 
 export interface RocksOptions extends ColumnOptions {
@@ -83,12 +84,14 @@ export async function openRocks(dir: string, options: OpenRocksOptions = {}): Pr
   } catch (error) {
     throw openError(dir, error);
   }
+  noteHolder(dir);
   if (!irreplaceable) return wrap(db, dir);
   const written = openWritten(dir);
   if (written.before > db.sequence) {
     const lost = `${dir} has lost writes that it had acknowledged: it ends at ${db.sequence}, and was at ${written.before}`;
     const instead = `Restore it from a copy; or, to go on without them, remove ${writtenPath(dir)}`;
     written.close();
+    forgetHolder(dir);
     await db.close();
     throw new AdtallyError("STORE_CORRUPT", `${lost}. ${instead}`);
   }
@@ -173,7 +176,10 @@ function wrap(db: RocksLevel, dir: string, written?: Written): Rocks {
       }),
     property: (name) => guarded(() => db.getProperty(name)),
     close: () => {
-      if (!closed) written?.close();
+      if (!closed) {
+        written?.close();
+        forgetHolder(dir);
+      }
       closed = true;
       return db.close();
     },
@@ -207,7 +213,7 @@ function openError(dir: string, error: unknown): AdtallyError {
   if (codeOf(cause) === "LEVEL_LOCKED") {
     return new AdtallyError(
       "DATA_DIR_IN_USE",
-      `${dir} is in use by another process. Stop that one first, or give this one a folder of its own.`,
+      `${dir} is in use by ${readHolder(dir)}. Stop that one first, or give this one a folder of its own.`,
       { cause },
     );
   }
