@@ -14,7 +14,7 @@ import { startRedis } from "../../testing/servers/redis.ts";
 import { prepareFiles } from "./files.ts";
 import { programMember, serverMember, type Member } from "./member.ts";
 import { actorName, foldersIn, gatewayName, placePorts, portsNeeded, type WantedPorts } from "./places.ts";
-import { publish } from "./publication.ts";
+import { publishInFiles, publishInRedis } from "./publication.ts";
 
 export interface ClusterOptions {
   /** Holds all data and logs; gone on with where it is there. */
@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly ports?: WantedPorts;
   /** Undefined: the folder's own, made at the first start. */
   readonly adminKey?: string;
+  /** Where the assignment and the routing table are published; in files by default. */
+  readonly publishIn?: "files" | "redis";
   readonly openReports?: boolean;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** Told what is under way, for a person who waits. */
@@ -75,13 +77,14 @@ const PARTITIONS = 16;
 /** @throws Error, in the words of the process that failed */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { dir, gateways = 2, actors = 3, shards = 4, openReports = true, logLevel = "info" } = options;
-  const { progress = () => undefined } = options;
+  const { progress = () => undefined, publishIn = "files" } = options;
   const folders = foldersIn(dir);
   const free = await freePorts(portsNeeded(gateways, actors));
   const ports = placePorts(options.ports ?? {}, gateways, actors, free);
   const { adminKey, clickhouseUrl, redisUrl } = await prepareFiles(folders, ports, {
     adminKey: options.adminKey,
     partitions: Math.max(PARTITIONS, shards),
+    publishIn,
     openReports,
     logLevel,
   });
@@ -144,7 +147,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       if (address === undefined) throw new Error(`${name} is not one of ${[...addresses.keys()].join(", ")}`);
       return [name, address] as const;
     });
-    await publish(folders.state, { hosts: new Map(chosen), shards });
+    const wanted = { hosts: new Map(chosen), shards };
+    if (publishIn === "redis") await publishInRedis(redisUrl, wanted);
+    else await publishInFiles(folders.state, wanted);
   };
 
   const servers = [broker, redis, engine];

@@ -22,6 +22,7 @@ export interface SettingsWanted {
   /** Undefined: the folder's own, made at the first start. */
   readonly adminKey: string | undefined;
   readonly partitions: number;
+  readonly publishIn: "files" | "redis";
   readonly openReports: boolean;
   readonly logLevel: string;
 }
@@ -45,7 +46,7 @@ export async function prepareFiles(
   const settings = {
     host: "127.0.0.1",
     log_level: wanted.logLevel,
-    state_dir: folders.state,
+    ...(wanted.publishIn === "files" && { state_dir: folders.state }),
     redis_url: redisUrl,
     kafka_brokers: [`127.0.0.1:${ports.broker}`],
     kafka_partitions: wanted.partitions,

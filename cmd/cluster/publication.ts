@@ -1,34 +1,37 @@
-/** Publishes which actor host owns which shard, as cmd/assign does, into the cluster's own folder. */
+/** Publishes a cluster's assignment, as cmd/assign does: into its own folder, or its Redis. */
 import path from "node:path";
-import { decodeAssignment, encodeAssignment } from "../../actors/assignment/assignment.ts";
 import { createFileSharedState } from "../../actors/adapters/embedded/file-shared-state.ts";
-import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
-import { decodeTable, encodeTable } from "../../actors/routing/table-json.ts";
-import { systemClock } from "../../actors/runtime/clock.ts";
-import { silentLogger } from "../../actors/runtime/log.ts";
-import { planPublication, type Wanted } from "../assign/plan.ts";
+import { createRedisConnection } from "../../actors/adapters/redis/connection.ts";
+import { createRedisSharedState } from "../../actors/adapters/redis/shared-state.ts";
+import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
+import { systemClock as clock } from "../../actors/runtime/clock.ts";
+import { silentLogger as logger } from "../../actors/runtime/log.ts";
+import type { Wanted } from "../assign/plan.ts";
+import { publishWanted } from "../assign/publish.ts";
 
 const DEADLINE_MS = 5_000;
 
-const fileState = (folder: string, name: string) =>
-  createFileSharedState({
-    path: path.join(folder, `${name}.json`),
-    pollMs: DEADLINE_MS,
-    deadlineMs: DEADLINE_MS,
-    clock: systemClock,
-    logger: silentLogger,
-  });
+export async function publishInFiles(folder: string, wanted: Wanted): Promise<void> {
+  const open = (name: string) =>
+    createFileSharedState({
+      path: path.join(folder, `${name}.json`),
+      pollMs: DEADLINE_MS,
+      deadlineMs: DEADLINE_MS,
+      clock,
+      logger,
+    });
+  await publishWanted({ routing: open("routing"), assignment: open("assignment"), clock, limits }, wanted);
+}
 
-/** The table first: a shard that nobody routes to does no harm. */
-export async function publish(folder: string, wanted: Wanted): Promise<void> {
-  const [routing, assignment] = [fileState(folder, "routing"), fileState(folder, "assignment")];
-  const [table, current] = await Promise.all([routing.read(), assignment.read()]);
-  const nowMs = systemClock.now();
-  const published = {
-    routing: table === undefined ? undefined : decodeTable(table, nowMs, DEFAULT_LIMITS),
-    assignment: current === undefined ? undefined : decodeAssignment(current),
-  };
-  const plan = planPublication(published, wanted, nowMs, DEFAULT_LIMITS);
-  if (plan.routing !== undefined) await routing.publish(encodeTable(plan.routing));
-  if (plan.assignment !== undefined) await assignment.publish(encodeAssignment(plan.assignment));
+export async function publishInRedis(url: string, wanted: Wanted): Promise<void> {
+  const redis = createRedisConnection({ config: { url }, limits, clock, logger });
+  const open = (key: string) => createRedisSharedState({ redis, key, limits, clock, logger });
+  const [routing, assignment] = [open("routing"), open("assignment")];
+  try {
+    await publishWanted({ routing, assignment, clock, limits }, wanted);
+  } finally {
+    routing.close();
+    assignment.close();
+    await redis.close();
+  }
 }

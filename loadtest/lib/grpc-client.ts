@@ -99,6 +99,10 @@ export interface GrpcClicks {
   openStream(): ClickStream;
   /** @throws Unanswered, or an Error when the call was refused whole */
   submitClick(click: ClickMessage): Promise<number>;
+  /** The same, with the place in its shard's log where the answer names one. */
+  submitClickPlaced(
+    click: ClickMessage,
+  ): Promise<{ readonly verdict: number; readonly offset: number | undefined }>;
   submitClicks(clicks: readonly ClickMessage[]): Promise<readonly number[]>;
   close(): void;
 }
@@ -131,12 +135,15 @@ export function createGrpcClicks(address: string, key: string | undefined): Grpc
         else reject(new Unanswered(`${error?.code} ${error?.details}`));
       });
     });
+  async function submitClickPlaced(click: ClickMessage) {
+    const { verdict, offset } = await call("SubmitClick", { click: toMessage(click) });
+    const place = offset === undefined || offset === null ? undefined : Number(offset);
+    return { verdict: codes.get(String(verdict)) ?? -1, offset: place };
+  }
   return {
     openStream: () => new ClickStream(client, metadata),
-    async submitClick(click) {
-      const { verdict } = await call("SubmitClick", { click: toMessage(click) });
-      return codes.get(String(verdict)) ?? -1;
-    },
+    submitClick: async (click) => (await submitClickPlaced(click)).verdict,
+    submitClickPlaced,
     async submitClicks(clicks) {
       const { verdicts } = await call("SubmitClicks", { clicks: clicks.map(toMessage) });
       return (verdicts as unknown[]).map((verdict) => codes.get(String(verdict)) ?? -1);
