@@ -110,6 +110,9 @@ export interface Limits {
   readonly assignmentRefreshMinMs: number;
   /** How soon a certificate file that was replaced is taken up. */
   readonly certificatePollMs: number;
+  /** A certificate that has less left than this is named in the log; one of a short life when a third is left. */
+  readonly certificateWarnMs: number;
+  readonly certificateWarnIntervalMs: number;
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
@@ -191,6 +194,8 @@ export const DEFAULT_LIMITS: Limits = {
   shardMoveGraceMs: 250,
   assignmentRefreshMinMs: 200,
   certificatePollMs: 10 * SECOND_MS,
+  certificateWarnMs: 14 * 24 * HOUR_MS,
+  certificateWarnIntervalMs: 6 * HOUR_MS,
   impressionsMaxCount: 10_000,
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,

@@ -371,18 +371,4 @@ describe("the other services", () => {
       expect(answer).toMatchObject({ status: "SERVING" });
     }
   });
-
-  it("reflection lists the services", async () => {
-    const { path } = { path: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" };
-    const same = (bytes: Buffer): Buffer => bytes;
-    const stream = client.makeBidiStreamRequest(path, same, same);
-    const answer = new Promise<string>((resolve, reject) => {
-      stream.on("data", (bytes: Buffer) => resolve(bytes.toString("latin1")));
-      stream.on("error", reject);
-    });
-    // list_services = 7
-    stream.write(Buffer.from([0x3a, 0x01, 0x2a]));
-    stream.end();
-    expect(await answer).toContain("adtally.v1.ClickService");
-  });
 });

@@ -22,6 +22,7 @@ import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
 import { httpsOptions, renewHttps } from "../tls/https.ts";
 import type { Certificates } from "../tls/certificates.ts";
+import type { ServerFiles } from "../tls/material.ts";
 import { createRequireScope, type AuthDeps, type RequireScope } from "./auth.ts";
 import { measureRequests } from "./measure.ts";
 import { HttpProblem, routeNotFound, sendProblem } from "./problem.ts";
@@ -34,7 +35,7 @@ export interface ApiDeps extends AuthDeps {
   readonly readiness: Readiness;
   readonly version: string;
   /** With: the server that `listen` makes speaks HTTPS, with anyone. */
-  readonly certificates?: Certificates;
+  readonly certificates?: Certificates<ServerFiles>;
 }
 
 export interface Api {
@@ -84,7 +85,7 @@ export function createApi(deps: ApiDeps): Api {
 }
 
 function createFastify(
-  certificates: Certificates | undefined,
+  certificates: Certificates<ServerFiles> | undefined,
   options: FastifyServerOptions,
 ): FastifyInstance {
   if (certificates === undefined) return fastify(options);

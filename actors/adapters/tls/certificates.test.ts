@@ -1,8 +1,11 @@
 import { X509Certificate } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../runtime/clock.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { observeCertificates } from "./metrics.ts";
+import { createAuthority } from "./authority.ts";
+import { readMaterial, type AnyFiles } from "./material.ts";
 import { peerFault, programsOf } from "./names.ts";
 import { testAuthority, validity, withFolder } from "./tls.fixture.ts";
 import type { PeerCertificate } from "node:tls";
@@ -106,16 +109,17 @@ describe("while the program runs", () => {
     expect(certificates.current).not.toBe(before);
   });
 
-  it("metrics tell until when, and that new files were refused", async () => {
+  it("metrics tell for how long, and that new files were refused, of the sets in use alone", async () => {
     const certificates = await own.open("actor");
     const metrics = createMetrics({ process: false });
-    observeCertificates(metrics, certificates);
-    const until = certificates.current.notAfterMs / 1_000;
-    expect(await metrics.text()).toContain(`adtally_certificate_not_after_timestamp_seconds ${until}`);
-    expect(await metrics.text()).toContain("adtally_certificate_files_refused 0");
+    observeCertificates(metrics, { ...systemClock, now: () => 5_000 }, new Map([["programs", certificates]]));
+    const seconds = certificates.current.notAfterMs / 1_000 - 5;
+    expect(await metrics.text()).toContain(`adtally_certificate_expiry_seconds{of="programs"} ${seconds}`);
+    expect(await metrics.text()).toContain('adtally_certificate_files_refused{of="programs"} 0');
     await writeFile(own.files.certPath, "hello");
     await certificates.reload();
-    expect(await metrics.text()).toContain("adtally_certificate_files_refused 1");
+    expect(await metrics.text()).toContain('adtally_certificate_files_refused{of="programs"} 1');
+    expect(await metrics.text()).not.toContain("kafka");
   });
 
   it("T2 a key that comes later than its certificate is waited for", async () => {
@@ -136,6 +140,34 @@ describe("while the program runs", () => {
     await writeFile(own.files.keyPath, certificates.current.key);
     await certificates.reload();
     expect(told).toBe(0);
+  });
+});
+
+describe("files that are not all three", () => {
+  const read = (files: AnyFiles) => readMaterial(files, Date.now());
+
+  it("authorities alone: the last of them to expire counts, and one that has is no fault beside another", async () => {
+    const { caPath } = own.files;
+    const old = await createAuthority({ name: "old", ...validity(-1.5) });
+    await writeFile(caPath, old.certificate + authority.certificate);
+    expect(await read({ caPath })).toMatchObject({
+      notAfterMs: authority.notAfter.setMilliseconds(0),
+      cert: undefined,
+    });
+    await writeFile(caPath, old.certificate);
+    await expect(read({ caPath })).rejects.toThrow(/actor-ca\.crt: the certificate of "CN=old" expired at/);
+  });
+
+  it("a certificate and its key alone, of an authority that nobody named", async () => {
+    const { certPath, keyPath } = own.files;
+    expect((await read({ certPath, keyPath })).programs).toEqual(["actor"]);
+    await own.issue(authority, validity(-1.5));
+    await expect(read({ certPath, keyPath })).rejects.toThrow(/actor\.crt: .* expired at/);
+  });
+
+  it("towards others' servers the own certificate may be of another authority than theirs", async () => {
+    await own.issue(await testAuthority("ours"), {}, authority.certificate);
+    await expect(own.open()).resolves.toBeDefined();
   });
 });
 

@@ -17,40 +17,46 @@ import { uriOf } from "./names.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
-import type { CertificateFiles, Material } from "./material.ts";
+import type { AnyFiles, CertificateFiles, Material } from "./material.ts";
 import type { Program } from "./names.ts";
 
-export interface CertificatesDeps {
-  readonly files: CertificateFiles;
-  /** Who the own certificate must name; without: anyone (towards servers that are not ours). */
+export interface CertificatesDeps<F extends AnyFiles> {
+  readonly files: F;
+  /**
+   * Who the own certificate must name, signed by an authority of the same files; without: anyone,
+   * signed by whom else (for the public, and towards servers that are not ours).
+   */
   readonly program?: Program;
   readonly limits: Pick<Limits, "certificatePollMs">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-export interface Certificates {
-  readonly current: Material;
+export interface Certificates<F extends AnyFiles = CertificateFiles> {
+  readonly files: F;
+  readonly current: Material<F>;
   /** Why the newest files are not in use. */
   readonly fault: string | undefined;
   /** Calls back with each new material, not with the current one. */
-  subscribe(onChange: (material: Material) => void): () => void;
+  subscribe(onChange: (material: Material<F>) => void): () => void;
   /** Looks now; for tests, and for a signal. */
   reload(): Promise<void>;
   close(): void;
 }
 
 /** @throws CONFIG_INVALID */
-export async function openCertificates(deps: CertificatesDeps): Promise<Certificates> {
+export async function openCertificates<F extends AnyFiles>(
+  deps: CertificatesDeps<F>,
+): Promise<Certificates<F>> {
   const { files, clock, logger } = deps;
-  const subscribers = new Set<(material: Material) => void>();
+  const subscribers = new Set<(material: Material<F>) => void>();
   let fault: string | undefined;
   let seen = await lookOf(files);
   let current = await read();
   let reading: Promise<void> | undefined;
 
-  async function read(): Promise<Material> {
-    const material = await readMaterial(files, clock.now());
+  async function read(): Promise<Material<F>> {
+    const material = await readMaterial(files, clock.now(), deps.program !== undefined);
     if (deps.program !== undefined && !material.programs.includes(deps.program)) {
       const named = material.programs.map(uriOf).join(", ") || "no program";
       const detail = `${files.certPath}: it names ${named}, and this is ${uriOf(deps.program)}`;
@@ -85,6 +91,7 @@ export async function openCertificates(deps: CertificatesDeps): Promise<Certific
 
   const poll = clock.every(deps.limits.certificatePollMs, () => void reload());
   return {
+    files,
     get current() {
       return current;
     },
@@ -101,14 +108,17 @@ export async function openCertificates(deps: CertificatesDeps): Promise<Certific
 }
 
 /** What tells whether the files are still the same; never fails, as a file may be away for a moment. */
-async function lookOf({ caPath, certPath, keyPath }: CertificateFiles): Promise<string> {
+async function lookOf({ caPath, certPath, keyPath }: AnyFiles): Promise<string> {
   const looks = [caPath, certPath, keyPath].map(async (path) => {
+    if (path === undefined) return "";
     const { ino, size, mtimeNs } = await stat(path, { bigint: true });
     return `${ino} ${size} ${mtimeNs}`;
   });
   return (await Promise.allSettled(looks)).map((one) => (one.status === "fulfilled" ? one.value : "")).join();
 }
 
-function isSame(a: Material, b: Material): boolean {
-  return a.ca.equals(b.ca) && a.cert.equals(b.cert) && a.key.equals(b.key);
+function isSame(a: Material<AnyFiles>, b: Material<AnyFiles>): boolean {
+  const same = (one: Buffer | undefined, other: Buffer | undefined) =>
+    one === other || (one !== undefined && other !== undefined && one.equals(other));
+  return same(a.ca, b.ca) && same(a.cert, b.cert) && same(a.key, b.key);
 }

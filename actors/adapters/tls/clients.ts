@@ -5,10 +5,10 @@
 import { Agent, type AgentOptions } from "node:https";
 import { createSecureContext, type ConnectionOptions, type SecureContext } from "node:tls";
 import type { Certificates } from "./certificates.ts";
-import type { Material } from "./material.ts";
+import type { AnyFiles, Material } from "./material.ts";
 
 /** For kafkajs (`ssl`) and ioredis (`tls`): both copy these options anew for each connection. */
-export function clientTls(certificates: Certificates): ConnectionOptions {
+export function clientTls(certificates: Certificates<AnyFiles>): ConnectionOptions {
   const current = currentContext(certificates);
   return {
     get secureContext() {
@@ -18,7 +18,7 @@ export function clientTls(certificates: Certificates): ConnectionOptions {
 }
 
 /** For @clickhouse/client (`http_agent`), or any other client of HTTPS. */
-export function httpsAgent(certificates: Certificates, options: AgentOptions): Agent {
+export function httpsAgent(certificates: Certificates<AnyFiles>, options: AgentOptions): Agent {
   const current = currentContext(certificates);
   // A resumed session would show the certificate that it began with.
   const agent = new Agent({ ...options, maxCachedSessions: 0 });
@@ -28,8 +28,8 @@ export function httpsAgent(certificates: Certificates, options: AgentOptions): A
   return agent;
 }
 
-function currentContext(certificates: Certificates): () => SecureContext {
-  let material: Material | undefined;
+function currentContext(certificates: Certificates<AnyFiles>): () => SecureContext {
+  let material: Material<AnyFiles> | undefined;
   let context: SecureContext | undefined;
   return () => {
     if (context === undefined || material !== certificates.current) {

@@ -7,7 +7,7 @@ import { experimental, ServerInterceptingCall, status as Status } from "@grpc/gr
 import { peerFault } from "./names.ts";
 import type { ChannelCredentials, ServerCredentials, ServerInterceptor } from "@grpc/grpc-js";
 import type { Certificates } from "./certificates.ts";
-import type { Material } from "./material.ts";
+import type { Material, ServerFiles } from "./material.ts";
 import type { Program } from "./names.ts";
 
 type Provider = experimental.CertificateProvider;
@@ -17,7 +17,15 @@ type Provider = experimental.CertificateProvider;
  * where the public is served.
  */
 export function grpcServerCredentials(
+  certificates: Certificates<ServerFiles>,
+  callers: "anyone",
+): ServerCredentials;
+export function grpcServerCredentials(
   certificates: Certificates,
+  callers: readonly Program[] | "anyone",
+): ServerCredentials;
+export function grpcServerCredentials(
+  certificates: Certificates<ServerFiles>,
   callers: readonly Program[] | "anyone",
 ): ServerCredentials {
   const provider = providerOf(certificates);
@@ -56,9 +64,12 @@ function callersOnly(callers: readonly Program[]): ServerInterceptor {
     });
 }
 
-function providerOf(certificates: Certificates): Provider {
+function providerOf(certificates: Certificates<ServerFiles>): Provider {
   const ends = new Map<unknown, () => void>();
-  function add<Update>(listener: (update: Update) => void, updateOf: (material: Material) => Update): void {
+  function add<Update>(
+    listener: (update: Update) => void,
+    updateOf: (material: Material<ServerFiles>) => Update,
+  ): void {
     let isAdded = true;
     const end = certificates.subscribe((material) => listener(updateOf(material)));
     ends.set(listener, () => {
@@ -73,7 +84,8 @@ function providerOf(certificates: Certificates): Provider {
     ends.delete(listener);
   }
   return {
-    addCaCertificateListener: (listener) => add(listener, ({ ca }) => ({ caCertificate: ca })),
+    addCaCertificateListener: (listener) =>
+      add(listener, ({ ca }) => (ca === undefined ? null : { caCertificate: ca })),
     addIdentityCertificateListener: (listener) =>
       add(listener, ({ cert, key }) => ({ certificate: cert, privateKey: key })),
     removeCaCertificateListener: remove,

@@ -5,52 +5,101 @@ import { createSecureContext } from "node:tls";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { programsOf } from "./names.ts";
 
-export interface CertificateFiles {
+/** Some of the three: who only checks others needs the authorities alone. A key goes with its certificate. */
+export interface AnyFiles {
   /** Authorities that peers are checked against. While one replaces another: both, in one file. */
-  readonly caPath: string;
+  readonly caPath?: string;
   /** Own certificate first, then those between it and the authority. */
+  readonly certPath?: string;
+  readonly keyPath?: string;
+}
+
+/** Of a server for anyone. */
+export interface ServerFiles extends AnyFiles {
   readonly certPath: string;
   readonly keyPath: string;
 }
 
-export interface Material {
-  readonly ca: Buffer;
-  readonly cert: Buffer;
-  readonly key: Buffer;
-  /** The first end of validity among the chain's certificates. */
+/** Of a program towards the others. */
+export interface CertificateFiles extends ServerFiles {
+  readonly caPath: string;
+}
+
+type Held<Path> = Path extends string ? Buffer : undefined;
+
+export interface Material<F extends AnyFiles = CertificateFiles> {
+  readonly ca: Held<F["caPath"]>;
+  readonly cert: Held<F["certPath"]>;
+  readonly key: Held<F["keyPath"]>;
+  /** The first end of validity among the chain's certificates; of authorities alone the last one. */
   readonly notAfterMs: number;
+  /** For how long that certificate is valid in all. */
+  readonly lifetimeMs: number;
+  /** Whom the own certificate names. */
   readonly programs: readonly string[];
 }
 
 const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** @throws CONFIG_INVALID, naming the file and what is wrong with it */
-export async function readMaterial(files: CertificateFiles, nowMs: number): Promise<Material> {
-  const read = async (path: string): Promise<Buffer> => {
+/**
+ * `mustBeSigned`: by one of `caPath`, as between our own programs. Where the files are for others'
+ * servers, their authority need not be that of our certificate.
+ *
+ * @throws CONFIG_INVALID, naming the file and what is wrong with it
+ */
+export async function readMaterial<F extends AnyFiles>(
+  files: F,
+  nowMs: number,
+  mustBeSigned = false,
+): Promise<Material<F>> {
+  const { caPath, certPath, keyPath }: AnyFiles = files;
+  const [ca, cert, key] = await Promise.all([caPath, certPath, keyPath].map(read));
+  const authorities = caPath === undefined || ca === undefined ? [] : authoritiesIn(caPath, ca, nowMs);
+  const first = authorities[0];
+  let used = first === undefined ? [] : [first];
+  let programs: readonly string[] = [];
+  if (certPath !== undefined && keyPath !== undefined && cert !== undefined && key !== undefined) {
+    const chain = certificatesIn(certPath, cert);
+    const leaf = chain[0]!;
+    assertKey(keyPath, certPath, leaf, key);
+    const own = chainOf(chain, authorities);
+    const last = own.at(-1)!;
+    if (mustBeSigned && caPath !== undefined && !authorities.includes(last))
+      throw invalid(certPath, `${nameOf(last)} is signed by no authority of ${caPath}`);
+    for (const certificate of own) assertValid(certPath, certificate, nowMs);
     try {
-      return await readFile(path);
+      createSecureContext({ ca, cert, key });
     } catch (error) {
-      throw invalid(path, messageOf(error));
+      throw invalid(certPath, messageOf(error));
     }
-  };
-  const paths = [files.caPath, files.certPath, files.keyPath];
-  const [ca, cert, key] = (await Promise.all(paths.map(read))) as [Buffer, Buffer, Buffer];
-  const authorities = certificatesIn(files.caPath, ca);
-  for (const authority of authorities) {
-    if (!authority.ca) throw invalid(files.caPath, `${nameOf(authority)} is not an authority's certificate`);
+    used = [...used, ...own];
+    programs = programsOf(leaf);
   }
-  const chain = certificatesIn(files.certPath, cert);
-  const leaf = chain[0]!;
-  assertKey(files, leaf, key);
-  const used = chainOf(files, chain, authorities);
-  for (const certificate of used) assertValid(files.certPath, certificate, nowMs);
+  const [next] = used.sort((a, b) => a.validToDate.getTime() - b.validToDate.getTime());
+  if (next === undefined) throw new AdtallyError("CONFIG_INVALID", "no certificate file is given");
+  const notAfterMs = next.validToDate.getTime();
+  const lifetimeMs = notAfterMs - next.validFromDate.getTime();
+  return { ca, cert, key, notAfterMs, lifetimeMs, programs } as Material<F>;
+}
+
+async function read(path: string | undefined): Promise<Buffer | undefined> {
+  if (path === undefined) return undefined;
   try {
-    createSecureContext({ ca, cert, key });
+    return await readFile(path);
   } catch (error) {
-    throw invalid(files.certPath, messageOf(error));
+    throw invalid(path, messageOf(error));
   }
-  const notAfterMs = Math.min(...used.map(({ validToDate }) => validToDate.getTime()));
-  return { ca, cert, key, notAfterMs, programs: programsOf(leaf) };
+}
+
+/** The one that is valid longest first: a bundle keeps authorities that have had their time. */
+function authoritiesIn(path: string, bytes: Buffer, nowMs: number): readonly X509Certificate[] {
+  const authorities = certificatesIn(path, bytes);
+  for (const authority of authorities) {
+    if (!authority.ca) throw invalid(path, `${nameOf(authority)} is not an authority's certificate`);
+  }
+  const sorted = [...authorities].sort((a, b) => b.validToDate.getTime() - a.validToDate.getTime());
+  assertValid(path, sorted[0]!, nowMs);
+  return sorted;
 }
 
 function certificatesIn(path: string, bytes: Buffer): readonly X509Certificate[] {
@@ -63,7 +112,7 @@ function certificatesIn(path: string, bytes: Buffer): readonly X509Certificate[]
   }
 }
 
-function assertKey({ keyPath, certPath }: CertificateFiles, leaf: X509Certificate, key: Buffer): void {
+function assertKey(keyPath: string, certPath: string, leaf: X509Certificate, key: Buffer): void {
   let isOurs: boolean;
   try {
     isOurs = leaf.checkPrivateKey(createPrivateKey(key));
@@ -73,9 +122,8 @@ function assertKey({ keyPath, certPath }: CertificateFiles, leaf: X509Certificat
   if (!isOurs) throw invalid(keyPath, `it is not the key of the certificate in ${certPath}`);
 }
 
-/** From the leaf up to an authority. */
+/** From the leaf up to an authority, or as far as the files reach. */
 function chainOf(
-  { certPath, caPath }: CertificateFiles,
   chain: readonly X509Certificate[],
   authorities: readonly X509Certificate[],
 ): readonly X509Certificate[] {
@@ -84,10 +132,9 @@ function chainOf(
     const last = used.at(-1)!;
     const signs = (by: X509Certificate) => last.checkIssued(by) && last.verify(by.publicKey);
     const authority = authorities.find(signs);
-    if (authority !== undefined) return [...used, authority];
+    if (authority !== undefined) return used.includes(authority) ? used : [...used, authority];
     const between = chain.find((one) => !used.includes(one) && signs(one));
-    if (between === undefined)
-      throw invalid(certPath, `${nameOf(last)} is signed by no authority of ${caPath}`);
+    if (between === undefined) return used;
     used.push(between);
   }
 }
