@@ -10,6 +10,7 @@ import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/coun
 import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { readRawProgress, startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
+import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
@@ -51,6 +52,8 @@ import { holdsClicks, shardsToServe } from "./shards.ts";
 const EPOCH = 1;
 const ROUTING_REFRESH_MS = 1_000;
 const RETENTION_CHECK_MS = 60_000;
+/** Clicks wait no longer than this for ClickHouse to have the counts of an earlier life. */
+const COUNTS_DEADLINE_MS = 2_000;
 const STOP_DEADLINE_MS = 1_000;
 
 export interface LocalDeps {
@@ -152,6 +155,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       logger.warn({ shard }, "ClickHouse has no counts of this shard: made again from the log");
       await stores.destroy(shard);
     }
+    const tables = watchReportTables({ clickhouse, clock, logger, whenAway: false });
+    closing(async () => tables.stop());
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
     const spill = log.topic("clicks-spill");
@@ -170,6 +175,12 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     closing(() => host.drain());
     const ingester = await startRawIngester({ log: clicks, clickhouse, shards, limits, clock, logger });
+    progress("sending the counts that ClickHouse lacks");
+    await withDeadline(clock, COUNTS_DEADLINE_MS, "ClickHouse", host.flushCounts()).catch(
+      (error: unknown) => {
+        progress(`ready without them: reports lag until ClickHouse has taken them (${messageOf(error)})`);
+      },
+    );
     const projector = await startAdsProjector({ changes: catalogue, clickhouse, limits, clock, logger });
     closing(() => withDeadline(clock, STOP_DEADLINE_MS, "the last ads", projector.stop()));
     const retention = clock.every(RETENTION_CHECK_MS, () => {
@@ -193,7 +204,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       metrics,
       version: deps.version,
       authenticate: authenticator.authenticate,
-      readiness: () => [...(state === "ready" ? [] : [state]), ...host.faults],
+      readiness: () => [...(state === "ready" ? [] : [state]), ...host.faults, ...tables.faults()],
     });
     const shardPort = createDirectShardPort({
       shards: new Map(shards.map((shard) => [shard, host])),

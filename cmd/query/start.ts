@@ -2,6 +2,7 @@
  * The query service, put together. It listens from the beginning, for /healthz and /readyz, and
  * waits for the routing table, which says of which shards a report speaks, and for ClickHouse.
  */
+import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
@@ -64,5 +65,9 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     life.waitFor("the API keys", () => assertReady(keys.replica)),
     replicated && life.waitFor("the catalogue", () => assertReady(replicated.replica)),
   ]);
+  const tables = watchReportTables({ clickhouse, clock, logger, whenAway: true });
+  life.onStop("the look at ClickHouse", () => tables.stop());
+  life.check(tables.faults);
+  await tables.look();
   return { httpPort };
 }

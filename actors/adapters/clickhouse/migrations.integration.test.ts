@@ -48,6 +48,16 @@ describe("migrations", () => {
     expect(await fixture.clickhouse.rows("SELECT ad_id FROM adtally.ads")).toEqual([{ ad_id: "7" }]);
   });
 
+  test("M8 a table that was dropped let programs start, and its counts never came back", async () => {
+    await fixture.clickhouse.command("RENAME TABLE adtally.click_counts TO adtally.away");
+    await expect(migrate(fixture.clickhouse, DEFAULT_RETENTION)).rejects.toMatchObject({
+      code: "COUNT_SINK_REJECTED",
+      message: expect.stringMatching(/lacks click_counts, which it had: restore/) as string,
+    });
+    await fixture.clickhouse.command("RENAME TABLE adtally.away TO adtally.click_counts");
+    await migrate(fixture.clickhouse, DEFAULT_RETENTION);
+  });
+
   test("M4 the raw table's enums are the codes of core/verdict.ts, also where it was made with fewer", async () => {
     await fixture.clickhouse.command(
       "ALTER TABLE adtally.clicks_raw MODIFY COLUMN reason Enum8('NONE' = 0, 'TOKEN_EXPIRED' = 20)",

@@ -12,10 +12,12 @@
  *  M6 A database is of one topology for its life: another is refused by name, never mixed in.
  *  M7 Where all is as it should be, no statement goes to the cluster: a start does not wait for
  *     a server that is down.
+ *  M8 A table that was dropped after it was made is refused by name (of a single server): made
+ *     anew, it would be empty, and what it lacks would never be sent again.
  */
 import { AdtallyError } from "../../core/errors.ts";
 import type { ClickHouse } from "./client.ts";
-import { ENUMS, enum8, schemaSteps, type Retention } from "./schema.ts";
+import { ENUMS, allTables, enum8, schemaSteps, type Retention } from "./schema.ts";
 import { ddlSettings, localName, onCluster, renderEverywhere } from "./topology.ts";
 
 export const DATABASE = "adtally";
@@ -23,6 +25,16 @@ export const DATABASE = "adtally";
 export interface MigrationResult {
   readonly from: number;
   readonly to: number;
+}
+
+/** What is said of a database that lost tables, wherever that is found. */
+export function tablesLost(names: readonly string[]): AdtallyError {
+  const what = `ClickHouse's database '${DATABASE}' lacks ${names.join(", ")}, which it had`;
+  return new AdtallyError(
+    "COUNT_SINK_REJECTED",
+    `${what}: restore what was dropped; or drop the whole database (of npm start: move the folder "clickhouse" ` +
+      `away) and start again, which fills it from the click log, as far back as that is kept`,
+  );
 }
 
 /** @throws SCHEMA_TOO_NEW, CONFIG_INVALID, COUNT_SINK_UNAVAILABLE, COUNT_SINK_REJECTED */
@@ -62,6 +74,7 @@ export async function migrate(clickhouse: ClickHouse, retention: Retention): Pro
       { version, name: step.name },
     );
   }
+  if (topology.kind === "single") await checkTablesThere(clickhouse, retention);
   await applyRetention(clickhouse, retention);
   await applyCodes(clickhouse);
   return { from, to };
@@ -77,6 +90,15 @@ async function tableEngines(clickhouse: ClickHouse): Promise<ReadonlyMap<string,
     `SELECT name, engine FROM system.tables WHERE database = '${DATABASE}'`,
   );
   return new Map(tables.map(({ name, engine }) => [name, engine]));
+}
+
+/** M8. */
+async function checkTablesThere(clickhouse: ClickHouse, retention: Retention): Promise<void> {
+  const there = await tableEngines(clickhouse);
+  const lost = allTables(retention)
+    .map(({ name }) => name)
+    .filter((name) => !there.has(name));
+  if (lost.length > 0) throw tablesLost(lost);
 }
 
 /** M6. */

@@ -125,6 +125,11 @@ function internal(cause: unknown): HttpProblem {
 function fromAdtally(error: AdtallyError): HttpProblem {
   const status = STATUS_OF[error.code];
   if (status !== undefined) return new HttpProblem(status, error.code, error.message, { cause: error });
+  if (error.code === "COUNT_SINK_REJECTED") {
+    const detail =
+      "ClickHouse refuses what this needs: it stays so until mended. GET /readyz and the log say what to do";
+    return new HttpProblem(503, error.code, detail, { cause: error });
+  }
   if (error.after !== "retry") return internal(error);
   const retryAfterS = Math.max(1, Math.ceil((error.retryAfterMs ?? 1_000) / 1_000));
   const detail = `not possible for the moment; try again in ${retryAfterS} s`;
