@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { parseCommandLine, type ProgramSpec } from "./command-line.ts";
 import { readConfigFile, type ReadFile } from "./file.ts";
 import { printConfig } from "./print.ts";
-import { resolve } from "./resolve.ts";
+import { resolve, type Resolved } from "./resolve.ts";
+import { takeSecretFiles, withSecretFiles } from "./secrets.ts";
 import { fileKeyOf, variableOf, type ConfigOf, type Settings } from "./setting.ts";
 import { ALL_SETTINGS } from "./settings.ts";
 
@@ -27,26 +28,31 @@ const NO_FILE: ReadFile = { entries: new Map(), faults: [] };
 
 export function readInvocation<S extends Settings>(spec: ProgramSpec<S>, at: Surroundings): Invocation<S> {
   const { argv, env, readFile = (path) => readFileSync(path, "utf8") } = at;
-  const line = parseCommandLine(spec, argv);
+  const settings = withSecretFiles(spec.settings);
+  const line = parseCommandLine({ name: spec.name, description: spec.description, settings }, argv);
   if (line.wants === "help") return { kind: "answer", text: line.helpText };
   if (line.wants === "version") return { kind: "answer", text: `${spec.name} ${at.version}\n` };
 
   const path = line.configPath ?? (env["ADTALLY_CONFIG"] || undefined);
   const file = path === undefined ? NO_FILE : readConfigFile(path, readFile);
-  const known = new Set([...Object.keys(ALL_SETTINGS), ...Object.keys(spec.settings)].map(fileKeyOf));
+  const known = new Set(Object.keys({ ...withSecretFiles(ALL_SETTINGS), ...settings }).map(fileKeyOf));
   const unknown = [...file.entries].filter(([key]) => !known.has(key));
-  const { resolved, faults } = resolve(spec.settings, { flags: line.flags, env, file: file.entries });
+  const given = resolve(settings, { flags: line.flags, env, file: file.entries });
+  const whole = given.resolved && takeSecretFiles(settings, given.resolved, readFile);
+  // The twins of secrets are no concern of programs.
+  const resolved = whole?.resolved as Resolved<S> | undefined;
   const all = [
     ...line.faults,
     ...file.faults,
     ...unknown.map(([key, { place }]) => `${place} ${key}: no program of adtally has such a setting`),
-    ...faults,
+    ...given.faults,
+    ...(whole?.faults ?? []),
     ...(resolved === undefined ? [] : (spec.check?.(resolved.config) ?? [])),
   ];
   if (resolved === undefined || all.length > 0) return refused(spec.name, all);
   if (line.wants === "run") return { kind: "run", config: resolved.config };
-  const notes = [...strangersInEnv(spec.settings, env), ...strangersInFile(spec.settings, file)];
-  return { kind: "answer", text: printConfig(spec.settings, resolved, notes) };
+  const notes = [...strangersInEnv(settings, env), ...strangersInFile(settings, file)];
+  return { kind: "answer", text: printConfig(settings, resolved, notes) };
 }
 
 function refused(name: string, faults: readonly string[]): Invocation<never> {

@@ -51,6 +51,12 @@ export const tlsSettings = {
   tlsKey: optional(path, "key of this program's certificate"),
 };
 
+/** HTTPS and gRPC over TLS for anyone; without, something in front of the program ends TLS. */
+export const publicTlsSettings = {
+  publicTlsCert: optional(path, "serve HTTPS, and gRPC over TLS, with this certificate and its chain (PEM)"),
+  publicTlsKey: optional(path, "key of that certificate"),
+};
+
 /** Where the assignment and the routing table are published. */
 export const sharedStateSettings = {
   stateDir: optional(path, "folder of the assignment and the routing table: truth on one machine"),
@@ -58,7 +64,11 @@ export const sharedStateSettings = {
     url("redis", "rediss"),
     "Redis: fast copy of assignment and routing table, bus between programs",
   ),
+  redisUser: optional(text("<name>", /^\S+$/, "must be a name without spaces"), "user of Redis (ACL)"),
   redisPassword: asSecret(optional(secret, "password of Redis, in place of one in the URL")),
+  redisTlsCa: optional(path, "authority of Redis' certificate (PEM), for a rediss URL; else Node's own"),
+  redisTlsCert: optional(path, "client certificate towards Redis"),
+  redisTlsKey: optional(path, "key of that certificate"),
   redisPrefix: setting(
     text("<prefix>", /^[^\s{}]{1,64}$/, "must be 1 to 64 characters without spaces and braces"),
     "stands before each key and channel of Redis: one for each cluster",
@@ -74,7 +84,9 @@ export const kafkaSettings = {
     "",
   ),
   kafkaTls: setting(onOff, "speak TLS with the brokers", false),
-  kafkaTlsCa: optional(path, "certificates that the brokers' are checked against (PEM)"),
+  kafkaTlsCa: optional(path, "authority of the brokers' certificates (PEM); else Node's own"),
+  kafkaTlsCert: optional(path, "client certificate towards the brokers"),
+  kafkaTlsKey: optional(path, "key of that certificate"),
   kafkaUser: optional(text("<name>", /^\S+$/, "must be a name without spaces"), "SASL user"),
   kafkaPassword: asSecret(optional(secret, "SASL password")),
   kafkaSasl: setting(
@@ -103,7 +115,10 @@ export const clickhouseSettings = {
     "default",
   ),
   clickhousePassword: asSecret(optional(secret, "password of ClickHouse's user")),
-  clickhouseTlsCa: optional(path, "authority of ClickHouse's certificate (PEM), for an https URL"),
+  clickhouseTlsCa: optional(
+    path,
+    "authority of ClickHouse's certificate (PEM), for an https URL; else Node's own",
+  ),
   clickhouseTlsCert: optional(path, "client certificate towards ClickHouse"),
   clickhouseTlsKey: optional(path, "key of that certificate"),
 };
@@ -181,6 +196,7 @@ export const ALL_SETTINGS: Settings = {
   ...programSettings,
   ...adminSettings,
   ...tlsSettings,
+  ...publicTlsSettings,
   ...sharedStateSettings,
   ...kafkaSettings,
   ...kafkaTopicSettings,
