@@ -96,16 +96,16 @@ describe("POST /v1/impressions", () => {
   });
 
   test.each([
-    [{ ad_id: 1001 }, "ad_id must be string"],
+    [{ ad_id: 1001 }, "ad_id must be a text in quotes"],
     [{ ad_id: "x" }, "ad_id must be an unsigned"],
-    [{ ad_id: "1001", count: 0 }, "count must be >= 1"],
-    [{ ad_id: "1001", count: 10_001 }, "count must be <= 10000"],
-    [{ ad_id: "1001", count: "3" }, "count must be integer"],
-    [{ ad_id: "1001", count: 1.5 }, "count must be integer"],
+    [{ ad_id: "1001", count: 0 }, "count must be 1 or more"],
+    [{ ad_id: "1001", count: 10_001 }, "count must be 10000 or less"],
+    [{ ad_id: "1001", count: "3" }, "count must be a whole number"],
+    [{ ad_id: "1001", count: 1.5 }, "count must be a whole number"],
     [{ count: 1 }, "ad_id is missing"],
     [{ ad_id: "1001", x: 1 }, "x is not a field"],
-    [null, "body must be object"],
-    [[], "body must be object"],
+    [null, "body must be a JSON object"],
+    [[], "body must be a JSON object"],
   ])("refuses %j by the field", async (payload, detail) => {
     const { post } = await withBoots();
     expectProblem(await post(payload), 400, "INPUT_INVALID", detail);

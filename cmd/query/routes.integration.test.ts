@@ -85,6 +85,7 @@ test.each([
   ["ad_id=1&ad_id=2", "ad_id"],
   ["ad_id=1&granularity=1y", "must be one of 1m, 5m, 1h, 1d"],
   ["ad_id=1&from=yesterday", "from must be"],
+  ["ad_id=1&from=2026-01-31%2012:00", "from must be"],
   ["ad_id=1&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from must lie before to"],
   ["ad_id=1&from=2025-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "coarser"],
   ["ad_id=1&nonsense=1", "nonsense"],
@@ -95,6 +96,19 @@ test.each([
   expect(response.json()).toMatchObject({ status: 400, code: "INPUT_INVALID" });
   expect(response.json().detail).toContain(detail);
 });
+
+test.each(["+", "%2B", "%20"])(
+  "from and to with an offset of +02:00 were refused where the URL had its plus as %s",
+  async (plus) => {
+    const [from, to] = [`2026-01-31T12:00:00${plus}02:00`, `2026-01-31T12:02:00${plus}02:00`];
+    const response = await get(apps[0]!, `/v1/reports/clicks?ad_id=1&from=${from}&to=${to}`);
+    expect(response.statusCode).toBe(200);
+    expect(response.json<{ rows: { start: string }[] }>().rows.map(({ start }) => start)).toEqual([
+      "2026-01-31T10:00:00.000Z",
+      "2026-01-31T10:01:00.000Z",
+    ]);
+  },
+);
 
 test("an unknown click is 404, a malformed id 400", async () => {
   const unknown = await get(apps[0]!, "/v1/clicks/019bf000-0000-7000-8000-000000000001");

@@ -78,7 +78,8 @@ function readSubject(input: ReportInput): ReportSubject {
 
 function readTime(field: "from" | "to", text: string | undefined, defaultMs: number): number {
   if (text === undefined) return defaultMs;
-  const timeMs = parseRfc3339(text);
+  // A `+` of an offset that was not percent-encoded arrives as a space, which nothing else there can be.
+  const timeMs = parseRfc3339(text.replace(/ (\d\d:\d\d)$/, "+$1"));
   if (timeMs === undefined)
     throw invalidInput([
       { field, reason: "must be an RFC 3339 time between 1970 and 2105, such as 2026-01-31T12:00:00Z" },

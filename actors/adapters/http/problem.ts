@@ -12,6 +12,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { AdtallyError, type ErrorCode } from "../../core/errors.ts";
 import type { FieldError } from "../../catalogue/ad.ts";
 import type { Logger } from "../../runtime/log.ts";
+import { schemaError } from "./schema-error.ts";
 
 export type ProblemCode =
   | ErrorCode
@@ -137,24 +138,6 @@ function fromAdtally(error: AdtallyError): HttpProblem {
     cause: error,
     headers: { "retry-after": String(retryAfterS) },
   });
-}
-
-type SchemaError = NonNullable<FastifyError["validation"]>[number];
-
-/** Ajv's words, with the field as the caller wrote it. */
-function schemaError(error: SchemaError, context: string | undefined): FieldError {
-  const path = error.instancePath.slice(1).replaceAll("/", ".");
-  const within = (name: unknown) => (path === "" ? String(name) : `${path}.${String(name)}`);
-  switch (error.keyword) {
-    case "required":
-      return { field: within(error.params["missingProperty"]), reason: "is missing" };
-    case "additionalProperties":
-      return { field: within(error.params["additionalProperty"]), reason: "is not a field of this request" };
-    case "enum":
-      return { field: path, reason: `must be one of ${[error.params["allowedValues"]].flat().join(", ")}` };
-    default:
-      return { field: path === "" ? (context ?? "") : path, reason: error.message ?? "is not valid" };
-  }
 }
 
 export function sendProblem(
