@@ -11,6 +11,13 @@ export const idSchema = (description: string) =>
     examples: ["1001"],
   }) as const;
 
+/** Offsets are 64-bit wherever they stand, so they are strings, as ids are. */
+export const offsetSchema = {
+  type: "string",
+  description: "The block's offset in the shard's partition of the click log: 64-bit, in decimal.",
+  examples: ["17"],
+} as const;
+
 const problemSchema = {
   type: "object",
   description: "RFC 9457.",

@@ -10,6 +10,7 @@ import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/coun
 import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { readRawProgress, startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
+import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
@@ -251,7 +252,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       limits,
       clock,
     });
-    app.register(deadLetterRoutes({ deadLetters, requireScope }));
+    const replays = createReplayRecord(clickhouse);
+    app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
     if (config.demo) {
       registerDemoRoutes(app, { clock, codec, random, limits, publicUrl, table: () => routing });
     }

@@ -39,6 +39,9 @@ const idSchema = (whose: string) => ({
 const reportSchema = {
   tags: ["reports"],
   summary: "Clicks of an ad, a campaign or an advertiser, by time.",
+  description:
+    "duplicates has the repeats that adtally made itself, too: a click that was diverted because its shard was " +
+    "slow, and that the shard took all the same. clicks never has any.",
   security: [{ key: [] }],
   querystring: {
     type: "object",

@@ -2,18 +2,19 @@
  * The query service, put together. It listens from the beginning, for /healthz and /readyz, and
  * waits for the routing table, which says of which shards a report speaks, and for ClickHouse.
  */
+import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
-import { assertReady, openCatalogue, openKeys } from "../lib/replicas.ts";
+import { assertServing, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi, listenHttp } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
-import { openTls } from "../lib/tls.ts";
 import type { QueryConfig } from "./config.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { registerReportRoutes } from "./routes.ts";
@@ -21,17 +22,21 @@ import { registerReportRoutes } from "./routes.ts";
 export async function startQuery(program: Program<QueryConfig>): Promise<Record<string, number>> {
   const { clock, config, life, limits, logger } = program;
   const { dataDir } = config;
-  const tls = await openTls(program, "query");
-  const states = openSharedStates(program);
-  const clickhouse = await openClickHouse(program, { readOnly: true });
-  const log = openKafka(program);
-  const keys = openKeys(program, log);
+  const certificates = await openProgramCertificates(program, "query");
+  const states = openSharedStates(program, certificates.redis);
+  const clickhouse = openClickHouse(program, certificates.clickhouse, { readOnly: true });
+  const log = openKafka(program, certificates.kafka);
+  const keys = await openKeys(program, log);
   const replicated = dataDir === undefined ? undefined : await openCatalogue(program, log, dataDir);
   const routing = followRouting({ state: states.routing, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
-  const shards = openShardRouting(program, states.assignment, tls);
+  const shards = openShardRouting(program, states.assignment, certificates.programs);
 
-  const { app, requireScope } = createProgramApi(program, keys.authenticator.authenticate);
+  const { app, requireScope } = createProgramApi(
+    program,
+    keys.authenticator.authenticate,
+    certificates.public,
+  );
   const inUse = () => shardsInUse(routing.table, clock.now(), limits);
   registerReportRoutes(app, {
     reports: createReports({ clickhouse, limits, shards: inUse }),
@@ -53,7 +58,8 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     list: (limit, after) => current().list(limit, after),
     replay: (id) => current().replay(id),
   };
-  app.register(deadLetterRoutes({ deadLetters, requireScope }));
+  const replays = createReplayRecord(clickhouse);
+  app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
   life.onStop("HTTP", () => app.close());
   const httpPort = await listenHttp(app, config.host, config.httpPort, "--http-port");
 
@@ -62,8 +68,8 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     life.waitFor("ClickHouse", async () => {
       if (!(await clickhouse.ping())) throw new AdtallyError("COUNT_SINK_UNAVAILABLE", "it does not answer");
     }),
-    life.waitFor("the API keys", () => assertReady(keys.replica)),
-    replicated && life.waitFor("the catalogue", () => assertReady(replicated.replica)),
+    life.waitFor("the API keys", () => assertServing(keys.replica)),
+    replicated && life.waitFor("the catalogue", () => assertServing(replicated.replica)),
   ]);
   const tables = watchReportTables({ clickhouse, clock, logger, whenAway: true });
   life.onStop("the look at ClickHouse", () => tables.stop());

@@ -12,6 +12,7 @@ import { silentLogger } from "../../runtime/log.ts";
 import { createMemoryLog } from "../memory/memory-log.ts";
 import { createClickHouseCountSink } from "./count-sink.ts";
 import { openEngineFixture, type EngineFixture } from "./engine.fixture.ts";
+import { createReplayRecord } from "./replays.ts";
 import { startRawIngester } from "./raw-ingester.ts";
 import { fakeBlock, fakeClick, type FakeClick } from "./raw-rows.fixture.ts";
 import {
@@ -263,6 +264,32 @@ describe("explainClick", () => {
     const explanation = await reports.explainClick(click.impressionId);
     expect(explanation).toMatchObject({ verdict: "ACCEPTED", counted: true });
     expect(explanation!.rows.map((row) => row.verdict)).toEqual(["LATE", "ACCEPTED"]);
+  });
+
+  test("a replayed dead letter looked in listings like one that waits", async () => {
+    const letterOf = (n: number) =>
+      fakeClick(T, n, { verdict: Verdict.LATE, reason: Reason.CLICK_TIME_TOO_OLD });
+    const replayOf = (n: number, verdict: number) => ({
+      ...letterOf(n),
+      verdict,
+      reason: Reason.REPLAYED_DEAD_LETTER,
+    });
+    await ingest([
+      [letterOf(1), letterOf(2), letterOf(3), fakeClick(T, 3)],
+      [replayOf(1, Verdict.ACCEPTED), replayOf(3, Verdict.DUPLICATE)],
+    ]);
+    const keyOf = (n: number) => {
+      const { impressionId, adId, campaignId, advertiserId } = letterOf(n);
+      const ids = { adId: BigInt(adId), campaignId: BigInt(campaignId), advertiserId: BigInt(advertiserId) };
+      return { impressionId: formatUuid(impressionId), ...ids };
+    };
+    const fates = await createReplayRecord(fixture.clickhouse).fatesOf([1, 2, 3, 4].map(keyOf));
+    expect([1, 2, 3, 4].map((n) => fates.get(keyOf(n).impressionId))).toEqual([
+      { replayed: true, counted: true },
+      { replayed: false, counted: false },
+      { replayed: true, counted: true },
+      undefined,
+    ]);
   });
 
   test("more rows than explainMaxRows are cut by name", async () => {
