@@ -16,10 +16,15 @@ export const Verdict = {
   UNKNOWN_AD: 7,
   /** Durable in the spill; its verdict comes later. */
   DEFERRED: 8,
-  /** Malformed or unroutable input, refused by its reason; nothing is kept. */
+  /** Malformed or unroutable input, refused by its reason; nothing is kept but what a shard refused. */
   REFUSED: 9,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+/** Of a shard's verdicts: not counted, and kept for a person who may know better. */
+export function isDeadLetter(verdict: number): boolean {
+  return verdict === Verdict.LATE || verdict === Verdict.EXPIRED || verdict === Verdict.REFUSED;
+}
 
 export const Reason = {
   NONE: 0,
@@ -46,6 +51,10 @@ export const Reason = {
   CLIENT_NOT_TRUSTED: 68,
   IMPRESSION_IN_FUTURE: 69,
   IP_MALFORMED: 70,
+  /** Its gateway's clock runs ahead of its shard's, or the shard's behind: dead-lettered rather than guessed. */
+  RECEIVED_IN_FUTURE: 71,
+  /** Most actor hosts' clocks say that the gateway's is wrong. */
+  GATEWAY_CLOCK_OFF: 72,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 

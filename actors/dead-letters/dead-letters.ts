@@ -1,5 +1,5 @@
 /**
- * The dead letters: clicks that were LATE or EXPIRED, kept with their reason, to be listed,
+ * The dead letters: clicks that were LATE or EXPIRED, or REFUSED by a shard, kept with their reason, to be listed,
  * inspected and replayed by a person who knows better than the rule.
  *
  * Invariants:

@@ -77,8 +77,15 @@ export function tokenAt(impressionMs: number, adId = 1001n, generation = 1): Buf
 export function openIntake(
   ads = ADS,
   routing = table,
+  isClockOff = () => false,
 ): { intake: Intake<AdOwner>; taking: Taking<AdOwner> & { gather: RowGather } } {
-  const intake = createIntake({ codec, routing: () => routing, peek: (key) => ads.get(key), limits });
+  const intake = createIntake({
+    codec,
+    routing: () => routing,
+    peek: (key) => ads.get(key),
+    limits,
+    isClockOff,
+  });
   const gather = new RowGather(limits);
   return { intake, taking: { receivedAtMs: NOW, trusted: true, gather, loaded: undefined } };
 }

@@ -13,6 +13,8 @@
  *  N4 Whether a click is late, repeated or bad traffic is not judged here.
  *  N5 An ad that is not in memory is no verdict: the click is AD_MISSING, and is taken again
  *     once the catalogue has been asked.
+ *  N6 While this gateway's clock is known to be wrong, nothing is handed on: a click stamped by it
+ *     would be counted in a minute that was not its own.
  */
 import { rowBytes, writeRow } from "../block/row.ts";
 import { idKey, isUuidV7, uuidV7Ms } from "../core/ids.ts";
@@ -53,6 +55,8 @@ export interface IntakeDeps<A extends AdOwner> {
   /** From memory alone: Catalogue.peek. */
   readonly peek: (adId: IdKey) => A | undefined;
   readonly limits: Limits;
+  /** Whether this gateway's clock is known to be wrong (N6). */
+  readonly isClockOff?: () => boolean;
 }
 
 export interface Taking<A extends AdOwner> {
@@ -81,7 +85,7 @@ const UNKNOWN_AD = outcome(Verdict.UNKNOWN_AD, Reason.AD_NOT_IN_CATALOGUE);
 const refused = (reason: number): Outcome => outcome(Verdict.REFUSED, reason);
 
 export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> {
-  const { codec, routing, peek, limits } = deps;
+  const { codec, routing, peek, limits, isClockOff = () => false } = deps;
   const token = Buffer.alloc(TOKEN_BYTES);
   const tokenText = Buffer.alloc(TOKEN_TEXT_LENGTH);
   const clickId = Buffer.alloc(16);
@@ -240,7 +244,9 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
       key = idKey(fields.adHigh, fields.adLow);
       ad = peek(key) ?? taking.loaded?.get(key);
       if (ad === undefined) return taking.loaded === undefined ? AD_MISSING : UNKNOWN_AD;
-      const judged = judgeTimes(click, taking.receivedAtMs);
+      const judged = isClockOff()
+        ? refused(Reason.GATEWAY_CLOCK_OFF)
+        : judgeTimes(click, taking.receivedAtMs);
       if (judged !== HANDED_ON) return judged;
       if (taking.gather !== undefined) writeTo(taking.gather, click, ad, index);
       return HANDED_ON;

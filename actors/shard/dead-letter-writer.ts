@@ -1,6 +1,6 @@
 /**
- * Carries a shard's LATE and EXPIRED rows into the dead letters' topic, in log order, one block
- * each of the click log's. Owned by one actor.
+ * Carries a shard's LATE, EXPIRED and REFUSED rows into the dead letters' topic, in log order, one
+ * block each of the click log's. Owned by one actor.
  *
  * Exactly once: a block of dead letters names the block it comes from (sourceOffset), so after
  * a crash the replay goes on behind the last one written; the actor saves no state while a
@@ -9,7 +9,7 @@
 import { makeBlock, type Block, type LogRecord } from "../block/block.ts";
 import { rowEnd, RowAt } from "../block/row.ts";
 import { messageOf } from "../core/errors.ts";
-import { Verdict } from "../core/verdict.ts";
+import { isDeadLetter } from "../core/verdict.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import { sleep, type Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
@@ -103,7 +103,7 @@ function lettersOf(record: LogRecord, outcomes: Outcomes): Buffer[] {
   for (let row = 0; row < record.header.rowCount; row++) {
     const end = rowEnd(record.value, at);
     const verdict = outcomes[row * 2]!;
-    if (verdict === Verdict.LATE || verdict === Verdict.EXPIRED) {
+    if (isDeadLetter(verdict)) {
       const copy = Buffer.from(record.value.subarray(at, end));
       copy[RowAt.verdict] = verdict;
       copy[RowAt.reason] = outcomes[row * 2 + 1]!;

@@ -79,13 +79,19 @@ function finish(
 ): Block {
   const { epoch, writer } = state.identity;
   const sequence = ++state.sequence;
-  decideRows(state, value, rowCount, sequence);
   const appendTimeMs = Math.max(nowMs, state.appendTimeMs);
+  decideRows(state, value, rowCount, sequence, appendTimeMs);
   return makeBlock({ epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset }, value);
 }
 
-function decideRows(state: ShardState, rows: Buffer, count: number, sequence: number): void {
-  const { allowedLatenessMs } = state.limits;
+function decideRows(
+  state: ShardState,
+  rows: Buffer,
+  count: number,
+  sequence: number,
+  appendTimeMs: number,
+): void {
+  const { allowedLatenessMs, clockSkewMs } = state.limits;
   const floorMs = dedupFloorMs(state);
   state.blockIds.clear();
   let at = 0;
@@ -94,8 +100,14 @@ function decideRows(state: ShardState, rows: Buffer, count: number, sequence: nu
     let reason = rows[at + RowAt.reason]!;
     if (verdict === Verdict.UNDECIDED) {
       const replayed = reason === Reason.REPLAYED_DEAD_LETTER;
-      const lateMs = readTime(rows, at + RowAt.receivedTime) - readTime(rows, at + RowAt.clickTime);
-      if (lateMs > allowedLatenessMs && !replayed) {
+      const receivedMs = readTime(rows, at + RowAt.receivedTime);
+      const lateMs = receivedMs - readTime(rows, at + RowAt.clickTime);
+      if (receivedMs > appendTimeMs + clockSkewMs && !replayed) {
+        // One of the two clocks is wrong, and with it the click's minute; and a gateway that runs
+        // ahead may have routed a click id by a map that will be another by then (G1).
+        verdict = Verdict.REFUSED;
+        reason = Reason.RECEIVED_IN_FUTURE;
+      } else if (lateMs > allowedLatenessMs && !replayed) {
         verdict = Verdict.LATE;
         reason = Reason.CLICK_TIME_TOO_OLD;
       } else if (readImpressionMs(rows, at) < floorMs) {

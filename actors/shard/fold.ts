@@ -123,6 +123,9 @@ function countRow(state: ShardState, rows: Buffer, at: number, verdict: number, 
     case Verdict.LATE:
       stats.late += 1;
       return;
+    case Verdict.REFUSED:
+      stats.misdated += 1;
+      return;
     default:
       stats.expired += 1;
       return;

@@ -21,6 +21,7 @@ export interface World {
   readonly sink?: ReturnType<typeof createMemoryCountSink>;
   readonly limits?: Partial<Limits>;
   readonly clock?: ReturnType<typeof virtualClock>;
+  readonly shard?: number;
 }
 
 /** One shard, alone in its host; pass what an earlier one returned to restart on the same disks. */
@@ -32,10 +33,11 @@ export async function shardIn(world: World = {}) {
     stores = memoryShardStores(),
     sink = createMemoryCountSink(),
     clock = virtualClock(START_MS),
+    shard = SHARD,
   } = world;
   const limits = { ...DEFAULT_LIMITS, ...world.limits };
   const starting = ShardHost.start({
-    shards: [{ shard: SHARD, epoch: 1 }],
+    shards: [{ shard, epoch: 1 }],
     limits,
     clicks,
     deadLetters,
@@ -56,12 +58,12 @@ export async function shardIn(world: World = {}) {
     return promise;
   };
   const submit = (batch: readonly SimClick[], ms?: number) =>
-    settled(host.submit({ shard: SHARD, rows: rowsOf(batch, SHARD), count: batch.length }), ms);
+    settled(host.submit({ shard, rows: rowsOf(batch, shard), count: batch.length }), ms);
   const verdicts = async (batch: readonly SimClick[]) => {
     const { outcomes } = await submit(batch);
     return batch.map((_, i) => outcomes[i * 2]);
   };
-  const { state } = host.actors.get(SHARD)!;
+  const { state } = host.actors.get(shard)!;
   return { spill, clicks, stores, sink, clock, host, settled, submit, verdicts, state, limits };
 }
 

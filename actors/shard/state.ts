@@ -108,6 +108,8 @@ export interface ShardStats {
   invalid: number;
   late: number;
   expired: number;
+  /** Rows whose gateway's clock was ahead of this shard's by more than clocks may differ. */
+  misdated: number;
   blocks: number;
   /** Rows whose effective verdict differs from the row's, because another owner wrote first. */
   overruled: number;
@@ -162,6 +164,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
       invalid: 0,
       late: 0,
       expired: 0,
+      misdated: 0,
       blocks: 0,
       overruled: 0,
       repeatedBlocks: 0,

@@ -16,7 +16,7 @@
 import type { Block, LogRecord } from "../block/block.ts";
 import { rowEnd, RowAt } from "../block/row.ts";
 import { invariant, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
-import { Verdict } from "../core/verdict.ts";
+import { isDeadLetter } from "../core/verdict.ts";
 import { advanceWatermark } from "../window/watermark.ts";
 import { cutBlock, cutSpilled } from "./decide.ts";
 import { foldRecord, type Outcomes } from "./fold.ts";
@@ -272,7 +272,7 @@ function settle(state: ShardState, inFlight: InFlight, record: LogRecord, outcom
 
 function pushDeadLetter(effects: Effect[], record: LogRecord, outcomes: Outcomes): void {
   for (let at = 0; at < outcomes.length; at += 2) {
-    if (outcomes[at] === Verdict.LATE || outcomes[at] === Verdict.EXPIRED) {
+    if (isDeadLetter(outcomes[at]!)) {
       effects.push({ kind: "dead-letter", record, outcomes });
       return;
     }

@@ -6,7 +6,7 @@ import { observeShards } from "./shard-metrics.ts";
 
 const served = {
   state: {
-    stats: { accepted: 5, duplicates: 1, invalid: 0, late: 0, expired: 0 },
+    stats: { accepted: 5, duplicates: 1, invalid: 0, late: 0, expired: 0, misdated: 0 },
     mailboxClicks: 2,
     nextOffset: 7,
     windows: { unflushed: 3 },

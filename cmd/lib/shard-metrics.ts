@@ -2,7 +2,7 @@
 import type { Metrics } from "../../actors/runtime/metrics.ts";
 import type { ShardHost } from "../../actors/shard/host.ts";
 
-const VERDICTS = ["accepted", "duplicates", "invalid", "late", "expired"] as const;
+const VERDICTS = ["accepted", "duplicates", "invalid", "late", "expired", "misdated"] as const;
 
 /** `shards`: all that the host may ever serve. */
 export function observeShards(metrics: Metrics, host: ShardHost, shards: readonly number[]): void {

@@ -12,7 +12,7 @@
  *  C4 HEAD and prefetches are answered as a GET would be, and never handed on.
  */
 import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
-import { Reason, Verdict } from "../../core/verdict.ts";
+import { Reason, reasonName, Verdict } from "../../core/verdict.ts";
 import { AD_MISSING, HANDED_ON, outcomeReason, outcomeVerdict } from "../../intake/intake.ts";
 import { createRawClick } from "../../intake/raw-click.ts";
 import { withDeadline } from "../../runtime/deadline.ts";
@@ -134,9 +134,10 @@ export function createClickHandler(deps: ClickHandlerDeps): ClickHandler {
         new AdtallyError("ROUTING_TABLE_STALE", "the token's generation is not here yet"),
       );
     } else {
-      // A token of ours that says it comes from the future: a clock of ours is wrong. It cannot
-      // be counted in any window, and the user can do nothing about it.
-      logger.warn({ adId: String(ad.adId) }, "a click was not counted: its impression lies in the future");
+      // Either a token of ours says that it comes from the future, or our clock is known to be off:
+      // it cannot be counted in any window, and the user can do nothing about it.
+      const why = reasonName(outcomeReason(outcome));
+      logger.warn({ adId: String(ad.adId), why }, "a click was not counted: a clock of ours is wrong");
       answerHandedOn(response, ad, false);
     }
   }
