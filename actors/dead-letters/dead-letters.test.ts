@@ -20,7 +20,11 @@ const SINK = {
   readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
 };
 
-async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(), log = createMemoryLog()) {
+async function withShard(
+  stores = memoryShardStores(),
+  clicks = createMemoryLog(),
+  log = createMemoryLog(),
+) {
   const clock = virtualClock(START_MS);
   const starting = ShardHost.start({
     shards: [{ shard: 2, epoch: 1 }],
@@ -38,7 +42,11 @@ async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(
   await clock.advance(10);
   const host = await starting;
   const submit = async (click: SimClick) => {
-    const answer = host.submit({ shard: 2, rows: rowsOf([click], 2), count: 1 });
+    const answer = host.submit({
+      shard: 2,
+      rows: rowsOf([click], 2),
+      count: 1,
+    });
     await clock.advance(10);
     return (await answer).outcomes;
   };
@@ -47,7 +55,13 @@ async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(
     await clock.advance(10);
     return promise;
   };
-  const letters = createDeadLetters({ log, shardPort: host, shards: [2], limits, clock });
+  const letters = createDeadLetters({
+    log,
+    shardPort: host,
+    shards: [2],
+    limits,
+    clock,
+  });
   return { clock, clicks, log, stores, host, submit, settled, letters };
 }
 
@@ -60,9 +74,14 @@ const clickAt = (clickMs: number, receivedMs = START_MS): SimClick => ({
 
 test("a click five minutes late is taken, one millisecond later it is a dead letter with its reason", async () => {
   const { submit, letters } = await withShard();
-  expect([...(await submit(clickAt(START_MS - limits.allowedLatenessMs)))]).toEqual([Verdict.ACCEPTED, 0]);
+  expect([
+    ...(await submit(clickAt(START_MS - limits.allowedLatenessMs))),
+  ]).toEqual([Verdict.ACCEPTED, 0]);
   const late = clickAt(START_MS - limits.allowedLatenessMs - 1);
-  expect([...(await submit(late))]).toEqual([Verdict.LATE, Reason.CLICK_TIME_TOO_OLD]);
+  expect([...(await submit(late))]).toEqual([
+    Verdict.LATE,
+    Reason.CLICK_TIME_TOO_OLD,
+  ]);
   const [letter, ...rest] = await letters.list(10);
   expect(rest).toEqual([]);
   expect(letter).toMatchObject({
@@ -83,32 +102,66 @@ test("a replayed letter counts once, however often it is replayed", async () => 
     verdict: "ACCEPTED",
     reason: "REPLAYED_DEAD_LETTER",
   });
-  expect(await settled(letters.replay("2-0-0"))).toMatchObject({ verdict: "DUPLICATE" });
-  expect([...(await submit({ ...late, clickMs: START_MS }))][0]).toBe(Verdict.DUPLICATE);
-  expect(host.actors.get(2)!.state.stats).toMatchObject({ accepted: 1, duplicates: 2 });
+  // Without the reason a listing could not tell that this one was replayed.
+  expect(await settled(letters.replay("2-0-0"))).toMatchObject({
+    verdict: "DUPLICATE",
+    reason: "REPLAYED_DEAD_LETTER",
+  });
+  expect([...(await submit({ ...late, clickMs: START_MS }))][0]).toBe(
+    Verdict.DUPLICATE,
+  );
+  expect(host.actors.get(2)!.state.stats).toMatchObject({
+    accepted: 1,
+    duplicates: 2,
+  });
 });
 
-test("a letter older than ids are remembered is refused by name, and nothing is counted", async () => {
+test("a letter older than ids are remembered is refused by name, with the way out, and nothing is counted", async () => {
   const { submit, settled, letters, host } = await withShard();
-  await submit(clickAt(START_MS - limits.dedupRetentionMs));
-  await expect(settled(letters.replay("2-0-0"))).rejects.toThrow(/older than counted ids are remembered/);
+  const old = clickAt(START_MS - limits.dedupRetentionMs);
+  await submit(old);
+  await expect(settled(letters.replay("2-0-0"))).rejects.toMatchObject({
+    code: "INPUT_INVALID",
+    message: expect.stringMatching(
+      /older than counted ids are remembered \(150 minutes\).*GET \/v1\/clicks\/[0-9a-f-]{36} says/,
+    ) as string,
+  });
   expect(host.actors.get(2)!.state.stats.accepted).toBe(0);
 });
 
 test("unknown letters are NOT_FOUND, malformed ids INPUT_INVALID", async () => {
   const { letters } = await withShard();
-  await expect(letters.replay("2-0-0")).rejects.toMatchObject({ code: "NOT_FOUND" });
-  await expect(letters.replay("9-0-0")).rejects.toMatchObject({ code: "NOT_FOUND" });
-  for (const id of ["", "2-0", "-1-0-0", "2-0-0 ", "02-0-0", "2-0-9999999999"]) {
-    await expect(letters.replay(id)).rejects.toMatchObject({ code: "INPUT_INVALID" });
+  await expect(letters.replay("2-0-0")).rejects.toMatchObject({
+    code: "NOT_FOUND",
+  });
+  await expect(letters.replay("9-0-0")).rejects.toMatchObject({
+    code: "NOT_FOUND",
+  });
+  for (const id of [
+    "",
+    "2-0",
+    "-1-0-0",
+    "2-0-0 ",
+    "02-0-0",
+    "2-0-9999999999",
+  ]) {
+    await expect(letters.replay(id)).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+    });
   }
 });
 
 test("a listing pages by cursor through blocks of several letters", async () => {
   const { host, clock, letters } = await withShard();
-  const late = Array.from({ length: 7 }, (_, i) => clickAt(START_MS - 3_600_000 - i));
+  const late = Array.from({ length: 7 }, (_, i) =>
+    clickAt(START_MS - 3_600_000 - i),
+  );
   for (const batch of [late.slice(0, 3), late.slice(3)]) {
-    const answer = host.submit({ shard: 2, rows: rowsOf(batch, 2), count: batch.length });
+    const answer = host.submit({
+      shard: 2,
+      rows: rowsOf(batch, 2),
+      count: batch.length,
+    });
     await clock.advance(10);
     await answer;
   }
@@ -119,7 +172,15 @@ test("a listing pages by cursor through blocks of several letters", async () => 
     seen.push(...page.map((letter) => letter.id));
     after = page.at(-1)!.id;
   }
-  expect(seen).toEqual(["2-0-0", "2-0-1", "2-0-2", "2-1-0", "2-1-1", "2-1-2", "2-1-3"]);
+  expect(seen).toEqual([
+    "2-0-0",
+    "2-0-1",
+    "2-0-2",
+    "2-1-0",
+    "2-1-1",
+    "2-1-2",
+    "2-1-3",
+  ]);
 });
 
 test("after a crash without a save, a replay of the log writes no letter a second time", async () => {

@@ -8,7 +8,14 @@
  *  X2 A letter whose impression is older than ids are remembered is refused by name: the shard
  *     could not tell whether it was counted.
  */
-import { stampRow, readImpressionId, readImpressionMs, readTime, rowEnd, RowAt } from "../block/row.ts";
+import {
+  stampRow,
+  readImpressionId,
+  readImpressionMs,
+  readTime,
+  rowEnd,
+  RowAt,
+} from "../block/row.ts";
 import { AdtallyError } from "../core/errors.ts";
 import { formatUuid } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
@@ -66,18 +73,34 @@ export interface DeadLetters {
   replay(id: string): Promise<Replay>;
 }
 
-export function createDeadLetters({ log, shardPort, shards, limits, clock }: DeadLettersDeps): DeadLetters {
-  async function listShard(from: Position, limit: number): Promise<DeadLetter[]> {
+export function createDeadLetters({
+  log,
+  shardPort,
+  shards,
+  limits,
+  clock,
+}: DeadLettersDeps): DeadLetters {
+  async function listShard(
+    from: Position,
+    limit: number,
+  ): Promise<DeadLetter[]> {
     const { earliest, next } = await log.bounds(from.shard);
     const letters: DeadLetter[] = [];
     let offset = Math.max(from.offset, earliest);
     while (letters.length < limit && offset < next) {
       for (const record of await log.read(from.shard, offset, READ_BYTES)) {
         let at = 0;
-        for (let row = 0; row < record.header.rowCount && letters.length < limit; row++) {
+        for (
+          let row = 0;
+          row < record.header.rowCount && letters.length < limit;
+          row++
+        ) {
           const wanted = record.offset > from.offset || row >= from.row;
           const position = { shard: from.shard, offset: record.offset, row };
-          if (wanted) letters.push(letterAt(record.value, at, position, record.header.sourceOffset));
+          if (wanted)
+            letters.push(
+              letterAt(record.value, at, position, record.header.sourceOffset),
+            );
           at = rowEnd(record.value, at);
         }
         offset = record.offset + 1;
@@ -86,7 +109,11 @@ export function createDeadLetters({ log, shardPort, shards, limits, clock }: Dea
     return letters;
   }
 
-  async function find({ shard, offset, row }: Position): Promise<Buffer | undefined> {
+  async function find({
+    shard,
+    offset,
+    row,
+  }: Position): Promise<Buffer | undefined> {
     if (!shards.includes(shard)) return undefined;
     const { earliest, next } = await log.bounds(shard);
     if (offset < earliest || offset >= next) return undefined;
@@ -105,7 +132,9 @@ export function createDeadLetters({ log, shardPort, shards, limits, clock }: Dea
         if (letters.length >= limit) break;
         if (cursor !== undefined && shard < cursor.shard) continue;
         const from =
-          cursor?.shard === shard ? { ...cursor, row: cursor.row + 1 } : { shard, offset: 0, row: 0 };
+          cursor?.shard === shard
+            ? { ...cursor, row: cursor.row + 1 }
+            : { shard, offset: 0, row: 0 };
         letters.push(...(await listShard(from, limit - letters.length)));
       }
       return letters;
@@ -114,15 +143,25 @@ export function createDeadLetters({ log, shardPort, shards, limits, clock }: Dea
     replay: async (id) => {
       const position = parseId(id);
       const row = await find(position);
-      if (row === undefined) throw new AdtallyError("NOT_FOUND", `there is no dead letter ${id}`);
-      const oldestMs = clock.now() - limits.dedupRetentionMs + limits.dedupSliceMs;
+      if (row === undefined)
+        throw new AdtallyError("NOT_FOUND", `there is no dead letter ${id}`);
+      const oldestMs =
+        clock.now() - limits.dedupRetentionMs + limits.dedupSliceMs;
       if (readImpressionMs(row, 0) < oldestMs) {
         const shown = new Date(readImpressionMs(row, 0)).toISOString();
-        const why = `its impression of ${shown} is older than counted ids are remembered`;
-        throw new AdtallyError("INPUT_INVALID", `dead letter ${id} cannot be replayed: ${why}`);
+        const why = `its impression of ${shown} is older than counted ids are remembered (${limits.dedupRetentionMs / 60_000} minutes), so a copy of it could be counted twice`;
+        const instead = `GET /v1/clicks/${formatUuid(readImpressionId(row, 0))} says whether the impression was counted; if it was not, settle it outside adtally`;
+        throw new AdtallyError(
+          "INPUT_INVALID",
+          `dead letter ${id} cannot be replayed any more: ${why}. ${instead}`,
+        );
       }
       stampRow(row, 0, Verdict.UNDECIDED, Reason.REPLAYED_DEAD_LETTER, 0, 0);
-      const { offset, outcomes } = await shardPort.submit({ shard: position.shard, rows: row, count: 1 });
+      const { offset, outcomes } = await shardPort.submit({
+        shard: position.shard,
+        rows: row,
+        count: 1,
+      });
       return {
         id,
         verdict: verdictName(outcomes[0]!),
@@ -142,10 +181,19 @@ function parseId(id: string): Position {
       `"${id}" is no dead letter's id: shard-offset-row, such as 0-17-3`,
     );
   }
-  return { shard: Number(match[1]), offset: Number(match[2]), row: Number(match[3]) };
+  return {
+    shard: Number(match[1]),
+    offset: Number(match[2]),
+    row: Number(match[3]),
+  };
 }
 
-function letterAt(rows: Buffer, at: number, position: Position, logOffset: number): DeadLetter {
+function letterAt(
+  rows: Buffer,
+  at: number,
+  position: Position,
+  logOffset: number,
+): DeadLetter {
   return {
     id: `${position.shard}-${position.offset}-${position.row}`,
     impressionId: formatUuid(readImpressionId(rows, at)),

@@ -4,7 +4,13 @@
  * does that, once the log has the block).
  */
 import { makeBlock, type Block } from "../block/block.ts";
-import { readImpressionMs, readTime, rowEnd, RowAt, stampRow } from "../block/row.ts";
+import {
+  readImpressionMs,
+  readTime,
+  rowEnd,
+  RowAt,
+  stampRow,
+} from "../block/row.ts";
 import { invariant } from "../core/errors.ts";
 import { Reason, Verdict } from "../core/verdict.ts";
 import { dedupFloorMs, type BlockPart, type ShardState } from "./state.ts";
@@ -21,10 +27,15 @@ export function cutSpilled(state: ShardState, nowMs: number): Cut {
   let rows = 0;
   let bytes = 0;
   let sourceOffset = -1;
-  for (let next = state.spilled[0]; next !== undefined; next = state.spilled[0]) {
+  for (
+    let next = state.spilled[0];
+    next !== undefined;
+    next = state.spilled[0]
+  ) {
     const { header, offset, value } = next;
     const fits =
-      rows + header.rowCount <= limits.blockMaxRows && bytes + value.length <= limits.blockMaxBytes;
+      rows + header.rowCount <= limits.blockMaxRows &&
+      bytes + value.length <= limits.blockMaxBytes;
     if (slices.length > 0 && !fits) break;
     state.spilled.shift();
     slices.push(value);
@@ -33,7 +44,16 @@ export function cutSpilled(state: ShardState, nowMs: number): Cut {
     sourceOffset = offset + 1;
   }
   invariant(rows > 0, "a block was cut from an empty spill");
-  return { block: finish(state, Buffer.concat(slices, bytes), rows, sourceOffset, nowMs), parts: [] };
+  return {
+    block: finish(
+      state,
+      Buffer.concat(slices, bytes),
+      rows,
+      sourceOffset,
+      nowMs,
+    ),
+    parts: [],
+  };
 }
 
 /** Cuts the next block from a mailbox that holds at least one row. */
@@ -43,13 +63,20 @@ export function cutBlock(state: ShardState, nowMs: number): Cut {
   const slices: Buffer[] = [];
   let rows = 0;
   let bytes = 0;
-  while (state.mailbox.length > 0 && rows < limits.blockMaxRows && bytes < limits.blockMaxBytes) {
+  while (
+    state.mailbox.length > 0 &&
+    rows < limits.blockMaxRows &&
+    bytes < limits.blockMaxBytes
+  ) {
     const waiting = state.mailbox[0]!;
     const from = waiting.at;
     const firstOfSubmission = waiting.cut;
     let end = from;
     let count = 0;
-    while (waiting.cut + count < waiting.count && rows + count < limits.blockMaxRows) {
+    while (
+      waiting.cut + count < waiting.count &&
+      rows + count < limits.blockMaxRows
+    ) {
       const next = rowEnd(waiting.rows, end);
       // The first row of a block always fits: a row is far smaller than a block.
       if (bytes + (next - from) > limits.blockMaxBytes) break;
@@ -67,7 +94,10 @@ export function cutBlock(state: ShardState, nowMs: number): Cut {
     if (waiting.cut === waiting.count) state.mailbox.shift();
   }
   invariant(rows > 0, "a block was cut from an empty mailbox");
-  return { block: finish(state, Buffer.concat(slices, bytes), rows, -1, nowMs), parts };
+  return {
+    block: finish(state, Buffer.concat(slices, bytes), rows, -1, nowMs),
+    parts,
+  };
 }
 
 function finish(
@@ -81,7 +111,10 @@ function finish(
   const sequence = ++state.sequence;
   const appendTimeMs = Math.max(nowMs, state.appendTimeMs);
   decideRows(state, value, rowCount, sequence, appendTimeMs);
-  return makeBlock({ epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset }, value);
+  return makeBlock(
+    { epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset },
+    value,
+  );
 }
 
 function decideRows(
@@ -115,7 +148,8 @@ function decideRows(
         reason = Reason.HELD_PAST_RETENTION;
       } else if (isCounted(state, rows, at, row)) {
         verdict = Verdict.DUPLICATE;
-        reason = Reason.NONE;
+        // A replay stays one, so that its letter can be seen to have been replayed.
+        reason = replayed ? Reason.REPLAYED_DEAD_LETTER : Reason.NONE;
       } else {
         verdict = Verdict.ACCEPTED;
       }
@@ -126,7 +160,12 @@ function decideRows(
 }
 
 /** Seen before, in the state or earlier in this block; otherwise it counts as seen from here on. */
-function isCounted(state: ShardState, rows: Buffer, at: number, row: number): boolean {
+function isCounted(
+  state: ShardState,
+  rows: Buffer,
+  at: number,
+  row: number,
+): boolean {
   const w0 = rows.readUInt32LE(at + 4);
   const w1 = rows.readUInt32LE(at);
   const w2 = rows.readUInt32LE(at + 12);
