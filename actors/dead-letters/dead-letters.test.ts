@@ -20,11 +20,7 @@ const SINK = {
   readWindows: () => Promise.resolve({ rowCount: 0, bytes: Buffer.alloc(0) }),
 };
 
-async function withShard(
-  stores = memoryShardStores(),
-  clicks = createMemoryLog(),
-  log = createMemoryLog(),
-) {
+async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(), log = createMemoryLog()) {
   const clock = virtualClock(START_MS);
   const starting = ShardHost.start({
     shards: [{ shard: 2, epoch: 1 }],
@@ -74,14 +70,9 @@ const clickAt = (clickMs: number, receivedMs = START_MS): SimClick => ({
 
 test("a click five minutes late is taken, one millisecond later it is a dead letter with its reason", async () => {
   const { submit, letters } = await withShard();
-  expect([
-    ...(await submit(clickAt(START_MS - limits.allowedLatenessMs))),
-  ]).toEqual([Verdict.ACCEPTED, 0]);
+  expect([...(await submit(clickAt(START_MS - limits.allowedLatenessMs)))]).toEqual([Verdict.ACCEPTED, 0]);
   const late = clickAt(START_MS - limits.allowedLatenessMs - 1);
-  expect([...(await submit(late))]).toEqual([
-    Verdict.LATE,
-    Reason.CLICK_TIME_TOO_OLD,
-  ]);
+  expect([...(await submit(late))]).toEqual([Verdict.LATE, Reason.CLICK_TIME_TOO_OLD]);
   const [letter, ...rest] = await letters.list(10);
   expect(rest).toEqual([]);
   expect(letter).toMatchObject({
@@ -107,9 +98,7 @@ test("a replayed letter counts once, however often it is replayed", async () => 
     verdict: "DUPLICATE",
     reason: "REPLAYED_DEAD_LETTER",
   });
-  expect([...(await submit({ ...late, clickMs: START_MS }))][0]).toBe(
-    Verdict.DUPLICATE,
-  );
+  expect([...(await submit({ ...late, clickMs: START_MS }))][0]).toBe(Verdict.DUPLICATE);
   expect(host.actors.get(2)!.state.stats).toMatchObject({
     accepted: 1,
     duplicates: 2,
@@ -137,14 +126,7 @@ test("unknown letters are NOT_FOUND, malformed ids INPUT_INVALID", async () => {
   await expect(letters.replay("9-0-0")).rejects.toMatchObject({
     code: "NOT_FOUND",
   });
-  for (const id of [
-    "",
-    "2-0",
-    "-1-0-0",
-    "2-0-0 ",
-    "02-0-0",
-    "2-0-9999999999",
-  ]) {
+  for (const id of ["", "2-0", "-1-0-0", "2-0-0 ", "02-0-0", "2-0-9999999999"]) {
     await expect(letters.replay(id)).rejects.toMatchObject({
       code: "INPUT_INVALID",
     });
@@ -153,9 +135,7 @@ test("unknown letters are NOT_FOUND, malformed ids INPUT_INVALID", async () => {
 
 test("a listing pages by cursor through blocks of several letters", async () => {
   const { host, clock, letters } = await withShard();
-  const late = Array.from({ length: 7 }, (_, i) =>
-    clickAt(START_MS - 3_600_000 - i),
-  );
+  const late = Array.from({ length: 7 }, (_, i) => clickAt(START_MS - 3_600_000 - i));
   for (const batch of [late.slice(0, 3), late.slice(3)]) {
     const answer = host.submit({
       shard: 2,
@@ -172,15 +152,7 @@ test("a listing pages by cursor through blocks of several letters", async () => 
     seen.push(...page.map((letter) => letter.id));
     after = page.at(-1)!.id;
   }
-  expect(seen).toEqual([
-    "2-0-0",
-    "2-0-1",
-    "2-0-2",
-    "2-1-0",
-    "2-1-1",
-    "2-1-2",
-    "2-1-3",
-  ]);
+  expect(seen).toEqual(["2-0-0", "2-0-1", "2-0-2", "2-1-0", "2-1-1", "2-1-2", "2-1-3"]);
 });
 
 test("after a crash without a save, a replay of the log writes no letter a second time", async () => {

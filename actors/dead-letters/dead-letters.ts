@@ -8,14 +8,7 @@
  *  X2 A letter whose impression is older than ids are remembered is refused by name: the shard
  *     could not tell whether it was counted.
  */
-import {
-  stampRow,
-  readImpressionId,
-  readImpressionMs,
-  readTime,
-  rowEnd,
-  RowAt,
-} from "../block/row.ts";
+import { stampRow, readImpressionId, readImpressionMs, readTime, rowEnd, RowAt } from "../block/row.ts";
 import { AdtallyError } from "../core/errors.ts";
 import { formatUuid } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
@@ -73,34 +66,18 @@ export interface DeadLetters {
   replay(id: string): Promise<Replay>;
 }
 
-export function createDeadLetters({
-  log,
-  shardPort,
-  shards,
-  limits,
-  clock,
-}: DeadLettersDeps): DeadLetters {
-  async function listShard(
-    from: Position,
-    limit: number,
-  ): Promise<DeadLetter[]> {
+export function createDeadLetters({ log, shardPort, shards, limits, clock }: DeadLettersDeps): DeadLetters {
+  async function listShard(from: Position, limit: number): Promise<DeadLetter[]> {
     const { earliest, next } = await log.bounds(from.shard);
     const letters: DeadLetter[] = [];
     let offset = Math.max(from.offset, earliest);
     while (letters.length < limit && offset < next) {
       for (const record of await log.read(from.shard, offset, READ_BYTES)) {
         let at = 0;
-        for (
-          let row = 0;
-          row < record.header.rowCount && letters.length < limit;
-          row++
-        ) {
+        for (let row = 0; row < record.header.rowCount && letters.length < limit; row++) {
           const wanted = record.offset > from.offset || row >= from.row;
           const position = { shard: from.shard, offset: record.offset, row };
-          if (wanted)
-            letters.push(
-              letterAt(record.value, at, position, record.header.sourceOffset),
-            );
+          if (wanted) letters.push(letterAt(record.value, at, position, record.header.sourceOffset));
           at = rowEnd(record.value, at);
         }
         offset = record.offset + 1;
@@ -109,11 +86,7 @@ export function createDeadLetters({
     return letters;
   }
 
-  async function find({
-    shard,
-    offset,
-    row,
-  }: Position): Promise<Buffer | undefined> {
+  async function find({ shard, offset, row }: Position): Promise<Buffer | undefined> {
     if (!shards.includes(shard)) return undefined;
     const { earliest, next } = await log.bounds(shard);
     if (offset < earliest || offset >= next) return undefined;
@@ -132,9 +105,7 @@ export function createDeadLetters({
         if (letters.length >= limit) break;
         if (cursor !== undefined && shard < cursor.shard) continue;
         const from =
-          cursor?.shard === shard
-            ? { ...cursor, row: cursor.row + 1 }
-            : { shard, offset: 0, row: 0 };
+          cursor?.shard === shard ? { ...cursor, row: cursor.row + 1 } : { shard, offset: 0, row: 0 };
         letters.push(...(await listShard(from, limit - letters.length)));
       }
       return letters;
@@ -143,10 +114,8 @@ export function createDeadLetters({
     replay: async (id) => {
       const position = parseId(id);
       const row = await find(position);
-      if (row === undefined)
-        throw new AdtallyError("NOT_FOUND", `there is no dead letter ${id}`);
-      const oldestMs =
-        clock.now() - limits.dedupRetentionMs + limits.dedupSliceMs;
+      if (row === undefined) throw new AdtallyError("NOT_FOUND", `there is no dead letter ${id}`);
+      const oldestMs = clock.now() - limits.dedupRetentionMs + limits.dedupSliceMs;
       if (readImpressionMs(row, 0) < oldestMs) {
         const shown = new Date(readImpressionMs(row, 0)).toISOString();
         const why = `its impression of ${shown} is older than counted ids are remembered (${limits.dedupRetentionMs / 60_000} minutes), so a copy of it could be counted twice`;
@@ -188,12 +157,7 @@ function parseId(id: string): Position {
   };
 }
 
-function letterAt(
-  rows: Buffer,
-  at: number,
-  position: Position,
-  logOffset: number,
-): DeadLetter {
+function letterAt(rows: Buffer, at: number, position: Position, logOffset: number): DeadLetter {
   return {
     id: `${position.shard}-${position.offset}-${position.row}`,
     impressionId: formatUuid(readImpressionId(rows, at)),

@@ -4,13 +4,7 @@
  * does that, once the log has the block).
  */
 import { makeBlock, type Block } from "../block/block.ts";
-import {
-  readImpressionMs,
-  readTime,
-  rowEnd,
-  RowAt,
-  stampRow,
-} from "../block/row.ts";
+import { readImpressionMs, readTime, rowEnd, RowAt, stampRow } from "../block/row.ts";
 import { invariant } from "../core/errors.ts";
 import { Reason, Verdict } from "../core/verdict.ts";
 import { dedupFloorMs, type BlockPart, type ShardState } from "./state.ts";
@@ -27,15 +21,10 @@ export function cutSpilled(state: ShardState, nowMs: number): Cut {
   let rows = 0;
   let bytes = 0;
   let sourceOffset = -1;
-  for (
-    let next = state.spilled[0];
-    next !== undefined;
-    next = state.spilled[0]
-  ) {
+  for (let next = state.spilled[0]; next !== undefined; next = state.spilled[0]) {
     const { header, offset, value } = next;
     const fits =
-      rows + header.rowCount <= limits.blockMaxRows &&
-      bytes + value.length <= limits.blockMaxBytes;
+      rows + header.rowCount <= limits.blockMaxRows && bytes + value.length <= limits.blockMaxBytes;
     if (slices.length > 0 && !fits) break;
     state.spilled.shift();
     slices.push(value);
@@ -45,13 +34,7 @@ export function cutSpilled(state: ShardState, nowMs: number): Cut {
   }
   invariant(rows > 0, "a block was cut from an empty spill");
   return {
-    block: finish(
-      state,
-      Buffer.concat(slices, bytes),
-      rows,
-      sourceOffset,
-      nowMs,
-    ),
+    block: finish(state, Buffer.concat(slices, bytes), rows, sourceOffset, nowMs),
     parts: [],
   };
 }
@@ -63,20 +46,13 @@ export function cutBlock(state: ShardState, nowMs: number): Cut {
   const slices: Buffer[] = [];
   let rows = 0;
   let bytes = 0;
-  while (
-    state.mailbox.length > 0 &&
-    rows < limits.blockMaxRows &&
-    bytes < limits.blockMaxBytes
-  ) {
+  while (state.mailbox.length > 0 && rows < limits.blockMaxRows && bytes < limits.blockMaxBytes) {
     const waiting = state.mailbox[0]!;
     const from = waiting.at;
     const firstOfSubmission = waiting.cut;
     let end = from;
     let count = 0;
-    while (
-      waiting.cut + count < waiting.count &&
-      rows + count < limits.blockMaxRows
-    ) {
+    while (waiting.cut + count < waiting.count && rows + count < limits.blockMaxRows) {
       const next = rowEnd(waiting.rows, end);
       // The first row of a block always fits: a row is far smaller than a block.
       if (bytes + (next - from) > limits.blockMaxBytes) break;
@@ -111,10 +87,7 @@ function finish(
   const sequence = ++state.sequence;
   const appendTimeMs = Math.max(nowMs, state.appendTimeMs);
   decideRows(state, value, rowCount, sequence, appendTimeMs);
-  return makeBlock(
-    { epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset },
-    value,
-  );
+  return makeBlock({ epoch, writer, sequence, rowCount, appendTimeMs, sourceOffset }, value);
 }
 
 function decideRows(
@@ -160,12 +133,7 @@ function decideRows(
 }
 
 /** Seen before, in the state or earlier in this block; otherwise it counts as seen from here on. */
-function isCounted(
-  state: ShardState,
-  rows: Buffer,
-  at: number,
-  row: number,
-): boolean {
+function isCounted(state: ShardState, rows: Buffer, at: number, row: number): boolean {
   const w0 = rows.readUInt32LE(at + 4);
   const w1 = rows.readUInt32LE(at);
   const w2 = rows.readUInt32LE(at + 12);
