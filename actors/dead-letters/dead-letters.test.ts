@@ -38,11 +38,7 @@ async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(
   await clock.advance(10);
   const host = await starting;
   const submit = async (click: SimClick) => {
-    const answer = host.submit({
-      shard: 2,
-      rows: rowsOf([click], 2),
-      count: 1,
-    });
+    const answer = host.submit({ shard: 2, rows: rowsOf([click], 2), count: 1 });
     await clock.advance(10);
     return (await answer).outcomes;
   };
@@ -51,13 +47,7 @@ async function withShard(stores = memoryShardStores(), clicks = createMemoryLog(
     await clock.advance(10);
     return promise;
   };
-  const letters = createDeadLetters({
-    log,
-    shardPort: host,
-    shards: [2],
-    limits,
-    clock,
-  });
+  const letters = createDeadLetters({ log, shardPort: host, shards: [2], limits, clock });
   return { clock, clicks, log, stores, host, submit, settled, letters };
 }
 
@@ -99,10 +89,7 @@ test("a replayed letter counts once, however often it is replayed", async () => 
     reason: "REPLAYED_DEAD_LETTER",
   });
   expect([...(await submit({ ...late, clickMs: START_MS }))][0]).toBe(Verdict.DUPLICATE);
-  expect(host.actors.get(2)!.state.stats).toMatchObject({
-    accepted: 1,
-    duplicates: 2,
-  });
+  expect(host.actors.get(2)!.state.stats).toMatchObject({ accepted: 1, duplicates: 2 });
 });
 
 test("a letter older than ids are remembered is refused by name, with the way out, and nothing is counted", async () => {
@@ -120,16 +107,10 @@ test("a letter older than ids are remembered is refused by name, with the way ou
 
 test("unknown letters are NOT_FOUND, malformed ids INPUT_INVALID", async () => {
   const { letters } = await withShard();
-  await expect(letters.replay("2-0-0")).rejects.toMatchObject({
-    code: "NOT_FOUND",
-  });
-  await expect(letters.replay("9-0-0")).rejects.toMatchObject({
-    code: "NOT_FOUND",
-  });
+  await expect(letters.replay("2-0-0")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(letters.replay("9-0-0")).rejects.toMatchObject({ code: "NOT_FOUND" });
   for (const id of ["", "2-0", "-1-0-0", "2-0-0 ", "02-0-0", "2-0-9999999999"]) {
-    await expect(letters.replay(id)).rejects.toMatchObject({
-      code: "INPUT_INVALID",
-    });
+    await expect(letters.replay(id)).rejects.toMatchObject({ code: "INPUT_INVALID" });
   }
 });
 
@@ -137,11 +118,7 @@ test("a listing pages by cursor through blocks of several letters", async () => 
   const { host, clock, letters } = await withShard();
   const late = Array.from({ length: 7 }, (_, i) => clickAt(START_MS - 3_600_000 - i));
   for (const batch of [late.slice(0, 3), late.slice(3)]) {
-    const answer = host.submit({
-      shard: 2,
-      rows: rowsOf(batch, 2),
-      count: batch.length,
-    });
+    const answer = host.submit({ shard: 2, rows: rowsOf(batch, 2), count: batch.length });
     await clock.advance(10);
     await answer;
   }

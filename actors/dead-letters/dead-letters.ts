@@ -126,11 +126,7 @@ export function createDeadLetters({ log, shardPort, shards, limits, clock }: Dea
         );
       }
       stampRow(row, 0, Verdict.UNDECIDED, Reason.REPLAYED_DEAD_LETTER, 0, 0);
-      const { offset, outcomes } = await shardPort.submit({
-        shard: position.shard,
-        rows: row,
-        count: 1,
-      });
+      const { offset, outcomes } = await shardPort.submit({ shard: position.shard, rows: row, count: 1 });
       return {
         id,
         verdict: verdictName(outcomes[0]!),
@@ -150,11 +146,7 @@ function parseId(id: string): Position {
       `"${id}" is no dead letter's id: shard-offset-row, such as 0-17-3`,
     );
   }
-  return {
-    shard: Number(match[1]),
-    offset: Number(match[2]),
-    row: Number(match[3]),
-  };
+  return { shard: Number(match[1]), offset: Number(match[2]), row: Number(match[3]) };
 }
 
 function letterAt(rows: Buffer, at: number, position: Position, logOffset: number): DeadLetter {

@@ -33,10 +33,7 @@ export function cutSpilled(state: ShardState, nowMs: number): Cut {
     sourceOffset = offset + 1;
   }
   invariant(rows > 0, "a block was cut from an empty spill");
-  return {
-    block: finish(state, Buffer.concat(slices, bytes), rows, sourceOffset, nowMs),
-    parts: [],
-  };
+  return { block: finish(state, Buffer.concat(slices, bytes), rows, sourceOffset, nowMs), parts: [] };
 }
 
 /** Cuts the next block from a mailbox that holds at least one row. */
@@ -70,10 +67,7 @@ export function cutBlock(state: ShardState, nowMs: number): Cut {
     if (waiting.cut === waiting.count) state.mailbox.shift();
   }
   invariant(rows > 0, "a block was cut from an empty mailbox");
-  return {
-    block: finish(state, Buffer.concat(slices, bytes), rows, -1, nowMs),
-    parts,
-  };
+  return { block: finish(state, Buffer.concat(slices, bytes), rows, -1, nowMs), parts };
 }
 
 function finish(
