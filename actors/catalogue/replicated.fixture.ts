@@ -2,16 +2,19 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openRocksCatalogue, type RocksCatalogue } from "../adapters/rocksdb/catalogue.ts";
+import {
+  openRocksCatalogueReplica,
+  type RocksCatalogueReplica,
+} from "../adapters/rocksdb/catalogue-replica.ts";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
 import type { KeyedLog } from "../ports/keyed-log.ts";
 import { systemClock, systemRandom } from "../runtime/clock.ts";
-import { silentLogger } from "../runtime/log.ts";
+import { silentLogger, type Logger } from "../runtime/log.ts";
 import { createReplicatedCatalogue, type ReplicatedCatalogue } from "./replicated.ts";
 
 export interface TestReplica {
   readonly catalogue: ReplicatedCatalogue;
-  readonly store: RocksCatalogue;
+  readonly store: RocksCatalogueReplica;
   readonly dir: string;
   /** The same folder in a new process. */
   reopen(): Promise<TestReplica>;
@@ -25,20 +28,22 @@ export interface TestReplicaOptions {
   readonly cacheAds?: number;
   readonly limits?: Partial<Limits>;
   readonly dir?: string;
+  readonly logger?: Logger;
 }
 
 /** Does not wait for it to catch up. */
 export async function openTestReplica(options: TestReplicaOptions): Promise<TestReplica> {
   const { log, cacheAds = 100 } = options;
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "adtally-replica-")));
-  const store = await openRocksCatalogue({ dir, cacheAds, isReplica: true });
+  const logger = options.logger ?? silentLogger;
+  const store = await openRocksCatalogueReplica({ dir: join(dir, "catalogue"), cacheAds, logger });
   const catalogue = createReplicatedCatalogue({
     log,
     store,
     random: systemRandom,
     limits: { ...DEFAULT_LIMITS, replicaFollowIntervalMs: 20, catalogueDeadlineMs: 2_000, ...options.limits },
     clock: systemClock,
-    logger: silentLogger,
+    logger,
   });
   const stop = async () => {
     await catalogue.replica.stop();

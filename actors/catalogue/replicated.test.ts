@@ -243,37 +243,6 @@ describe("replicated catalogue", () => {
     expect(contents(a).map((each) => each.split(" ")[0])).toEqual(["2", "4", "5", "7", "8", "9"]);
   });
 
-  test("P5 a log that ends before the replica is another one: nothing is applied, and it is named", async () => {
-    const log = createMemoryKeyedLog();
-    const a = await openReadyReplica({ log });
-    await a.catalogue.put([exampleAd(1n), exampleAd(2n)]);
-    await a.stop();
-    const other = createMemoryKeyedLog();
-    await other.append([claimRecord(exampleAd(3n), systemRandom)]);
-    const b = await openTestReplica({ log: other, dir: a.dir });
-    open.push(b);
-    await expect.poll(() => b.catalogue.replica.status().fault).toContain("remove the replica's folder");
-    expect(b.catalogue.replica.status().isReady).toBe(false);
-    expect(contents(b)).toHaveLength(2);
-  });
-
-  test("P5 a log that begins with another record is another one, also where it is longer", async () => {
-    const log = createMemoryKeyedLog();
-    const a = await openReadyReplica({ log });
-    await a.catalogue.put([exampleAd(1n)]);
-    await a.catalogue.put([exampleAd(1n, { title: "new" })]);
-    log.compact();
-    const again = await a.reopen();
-    await again.catalogue.replica.ready();
-    await again.stop();
-    const other = createMemoryKeyedLog();
-    for (let n = 1; n <= 9; n++) await other.append([claimRecord(exampleAd(BigInt(n)), systemRandom)]);
-    const b = await openTestReplica({ log: other, dir: a.dir });
-    open.push(b);
-    await expect.poll(() => b.catalogue.replica.status().fault).toContain("first record is another one");
-    expect(b.store.progress()).toBe(2);
-  });
-
   test("P5 a log that was made anew while the replica runs takes no put that nobody would see", async () => {
     let now = createMemoryKeyedLog();
     const log: KeyedLog = {

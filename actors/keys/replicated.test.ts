@@ -7,7 +7,8 @@ import { systemClock } from "../runtime/clock.ts";
 import { silentLogger } from "../runtime/log.ts";
 import { digestOf, keyRecord } from "./api-key.ts";
 import { createAuthenticator } from "./authenticate.ts";
-import { createReplicatedKeys, decodeChange, recordOf } from "./replicated.ts";
+import { decodeChange, recordOf } from "./key-records.ts";
+import { createReplicatedKeys } from "./replicated.ts";
 
 const limits = {
   ...DEFAULT_LIMITS,

@@ -8,15 +8,20 @@
  *     crash repeats nothing and leaves nothing out.
  *  P2 Records are applied in the log's order, each once: stores that have applied the same records
  *     are equal, whoever wrote them and whenever the store began.
- *  P3 `ready` once everything that the log held at the start is applied; from then on for ever,
- *     also with the log gone: what is known goes on being served.
+ *  P3 `ready` once everything that the log held at the start is applied; from then on also with the
+ *     log gone: what is known goes on being served. A store that outlives the program and was ready
+ *     once is whole: it may be served from before the log answers (P7 for how long).
  *  P4 A record that cannot be read or understood is quarantined: logged with its offset, counted,
  *     passed over. All replicas pass over the same ones.
  *  P5 A log that ends before the store's place, or begins with another record than the store's
- *     log did, is another log (its topic was made anew): nothing is applied, it is a fault that
- *     says so, and goes when the log is back. Looked at first, and again after each failure.
+ *     log did, is another log (its topic was made anew, or it is another cluster's). Looked at
+ *     first, and again after each failure. What a program brings from an earlier life is then
+ *     discarded, by name, and the log read from its beginning. What it has followed in this life
+ *     is kept: nothing is applied, it is a fault that says so, and goes when the log is back.
  *  P6 One read at a time; at most `importBatchAds` records are applied before other work has its
  *     turn; memory holds one read.
+ *  P7 A store that found itself damaged is served from for as long as the log does not answer, and
+ *     discarded when it does: what is left of it is more than nothing.
  */
 import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
@@ -44,6 +49,13 @@ export interface ReplicaStore<Entry> {
    * comes with the log's first record.
    */
   apply(entries: readonly Entry[], progress: number, origin?: Buffer): void;
+  /** Whether it has been at its log's end, in this life or an earlier one (P3). */
+  isWhole(): boolean;
+  markWhole(): void;
+  /** Why it can no longer be relied on; undefined while it can. */
+  damage(): string | undefined;
+  /** Empties it; what outlived the program is set aside, and `why` is logged with where. */
+  discard(why: string): Promise<void>;
 }
 
 export interface ReplicaDeps<Entry> {
@@ -60,6 +72,8 @@ export interface ReplicaDeps<Entry> {
 
 export interface ReplicaStatus {
   readonly isReady: boolean;
+  /** Fit to be served from without the log (P3). */
+  readonly isWhole: boolean;
   /** All before it is applied. */
   readonly progress: number;
   /** The log's end, as last seen; undefined before the first answer. */
@@ -104,6 +118,8 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
   let isReady = false;
   let isStopped = false;
   let isVerified = false;
+  /** Whether the store is this log's beyond doubt: it was read in this life (P5). */
+  let hasFollowed = false;
   let end: number | undefined;
   let fault: string | undefined;
   let quarantined = 0;
@@ -155,9 +171,21 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
     throw new AdtallyError("OFFSET_OUT_OF_RANGE", "its first record is another one");
   }
 
+  async function discard(why: string): Promise<void> {
+    await store.discard(why);
+    isReady = false;
+    target = undefined;
+  }
+
   /** One read and its application; true at the end of the log. */
   async function step(): Promise<boolean> {
     const read = ++readsBegun;
+    const damage = store.damage();
+    if (damage !== undefined) {
+      // P7: throws while the log does not answer.
+      await log.end();
+      await discard(damage);
+    }
     const from = store.progress();
     try {
       if (!isVerified) await verify();
@@ -173,8 +201,10 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
       quarantine(offset, messageOf(error));
       store.apply([], Math.max(from, offset) + 1);
     }
+    hasFollowed = true;
     if (!isReady && store.progress() >= target!) {
       isReady = true;
+      if (!store.isWhole()) store.markWhole();
       logger.info({ log: name, offset: store.progress() }, "the replica has caught up");
     }
     settle();
@@ -203,6 +233,16 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
       if (!each.failsWithRead) continue;
       waiting.delete(each);
       each.reject(told);
+    }
+  }
+
+  /** P5 */
+  async function discardForeign(found: string): Promise<void> {
+    try {
+      await discard(`it was made from another ${name} log than the one that is there now (${found})`);
+    } catch (error) {
+      failed(error);
+      await pause(limits.reconnectMaxMs, "failed");
     }
   }
 
@@ -238,6 +278,10 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
         else if (waiting.size === 0 && !hasServed) await pause(limits.replicaFollowIntervalMs, "idle");
         else await pause(ASKED_PAUSE_MS, "asked");
       } catch (error) {
+        if (isAdtallyError(error, "OFFSET_OUT_OF_RANGE") && !hasFollowed && store.progress() > 0) {
+          await discardForeign(messageOf(error));
+          continue;
+        }
         failed(error);
         await pause(backoffMs, "failed");
         backoffMs = Math.min(backoffMs * 2, limits.reconnectMaxMs);
@@ -267,7 +311,14 @@ export function startReplica<Entry>(deps: ReplicaDeps<Entry>): Replica {
   const following = follow();
 
   return {
-    status: () => ({ isReady, progress: store.progress(), end, quarantined, fault }),
+    status: () => ({
+      isReady,
+      isWhole: store.isWhole(),
+      progress: store.progress(),
+      end,
+      quarantined,
+      fault,
+    }),
     ready: () =>
       wait(`${name}: the replica`, Infinity, { isDone: () => isReady, failsWithRead: false }, false),
     applied: (offset, deadlineMs) =>

@@ -1,14 +1,18 @@
 /**
  * A cluster's gateway, put together. Its HTTP port is served from the beginning, for /healthz and
- * /readyz; clicks are answered 503 until all that they need has been there once. From then on what
- * goes away costs speed, not clicks: shards by the spill, the log by the spool, Redis by nothing.
+ * /readyz; clicks are answered 503 until all that they need has been there once, in this life or an
+ * earlier one: catalogue, API keys, routing table and assignment have copies in the data directory.
+ * From then on what goes away costs speed, not clicks: shards by the spill, the log by the spool,
+ * Redis by nothing. A start goes on from the copies where what they were made from does not answer.
  *
  * It stops from outside inwards: no new clicks, those under way answered, the spool, the way to
  * the shards, the stores, the log.
  */
 import { ensureKeyedTopics } from "../../actors/adapters/kafka/ensure-keyed-topics.ts";
 import { writerId } from "../../actors/block/block.ts";
+import { isAdtallyError } from "../../actors/core/errors.ts";
 import { createPlacementService } from "../../actors/placement/service.ts";
+import type { Replica } from "../../actors/replica/replica.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
 import { startSpoolDrainer } from "../../actors/spill/spool-drainer.ts";
@@ -16,7 +20,7 @@ import { kafkaConfigOf, openKafka, openSharedStates } from "../lib/connections.t
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
 import { isWildcard, urlOf } from "../lib/public-url.ts";
-import { assertReady, openCatalogue, openKeys } from "../lib/replicas.ts";
+import { assertServing, observeReplica, openCatalogue, openCopy, openKeys } from "../lib/replicas.ts";
 import { createProgramApi } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
 import { openTls } from "../lib/tls.ts";
@@ -37,12 +41,14 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const states = openSharedStates(program);
   const log = openKafka(program);
   const { catalogue, replica } = await openCatalogue(program, log, config.dataDir);
-  const keys = openKeys(program, log);
+  const keys = await openKeys(program, log);
   const spool = await openSpool(program);
 
-  const routing = followRouting({ state: states.routing, limits, clock, logger });
+  const copyOf = (name: string) => openCopy(config.dataDir, name, logger);
+  const copy = await copyOf("routing");
+  const routing = followRouting({ state: states.routing, copy, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
-  const shards = openShardRouting(program, states.assignment, tls);
+  const shards = openShardRouting(program, states.assignment, tls, await copyOf("assignment"));
   const spill = log.topic("clicks-spill");
   const spilling = createSpillingShardPort({
     inner: shards.router,
@@ -79,6 +85,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   await app.ready();
   life.onStop("the API", () => app.close());
 
+  const knowsGenerations = () => table().newestFirst.length > 0;
   const gateway = createGateway({
     shardPort: spilling.patient,
     httpShardPort: spilling,
@@ -89,7 +96,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     clock,
     authenticate,
     placement,
-    isOpen: () => life.state !== "starting",
+    isOpen: () => life.state !== "starting" || (knowsGenerations() && replica.status().isWhole),
     httpHandler: (request, response) => void app.routing(request, response),
     trustedProxies: config.trustedProxies,
     logger,
@@ -101,19 +108,36 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     logger.warn({ publicUrl: publicUrl() }, "click URLs work on this machine alone: give --public-url");
 
   await Promise.all([
-    life.waitFor("the routing table", () => routing.refresh()),
-    life.waitFor("the assignment", () => shards.refresh()),
-    life.waitFor("Kafka", () =>
-      ensureKeyedTopics({
-        config: kafkaConfigOf(config),
-        wants: { replication: config.kafkaReplication, minInsyncReplicas: config.kafkaMinInsync },
-        limits,
-        logger,
-      }),
-    ),
-    life.waitFor("the catalogue", () => assertReady(replica)),
-    life.waitFor("the API keys", () => assertReady(keys.replica)),
+    life.waitFor("the routing table", () => routing.begin()),
+    life.waitFor("the assignment", () => shards.begin()),
+    life.waitFor("Kafka", () => checkTopics(program, [replica, keys.replica])),
+    life.waitFor("the catalogue", () => assertServing(replica)),
+    life.waitFor("the API keys", () => assertServing(keys.replica)),
   ]);
+  observeReplica(program, "the catalogue", replica);
+  observeReplica(program, "the API keys", keys.replica);
   const grpcPort = await gateway.grpcServer.listen(host, config.grpcPort);
   return { httpPort, grpcPort };
+}
+
+/** Where nothing of the log is needed that is not in this program's copies, they are looked at later. */
+async function checkTopics(
+  { config, life, limits, logger }: Program<GatewayConfig>,
+  replicas: readonly Replica[],
+): Promise<void> {
+  const check = () =>
+    ensureKeyedTopics({
+      config: kafkaConfigOf(config),
+      wants: { replication: config.kafkaReplication, minInsyncReplicas: config.kafkaMinInsync },
+      limits,
+      logger,
+    });
+  try {
+    await check();
+  } catch (error) {
+    const haveCopies = replicas.every((replica) => replica.status().isWhole);
+    if (!haveCopies || !isAdtallyError(error, "LOG_UNAVAILABLE")) throw error;
+    logger.warn({ error: error.message }, "the log does not answer: serving from this gateway's own copies");
+    void life.eventually("Kafka", check);
+  }
 }

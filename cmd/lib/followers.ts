@@ -6,11 +6,21 @@
  *     changed one, and an assignment of a lower version, are refused, loudly.
  *  W2 What cannot be read or understood leaves what is known in force. The table's age goes on
  *     counting: past its lead it answers no more for itself (routing/table.ts).
+ *  W3 A copy on disk is what was known in an earlier life, for the time until the document can be
+ *     read. As a table it has no age that could be trusted: it routes what a token pins, and answers
+ *     for no time. What is published decides over it: a table that does not succeed the copy shows
+ *     it to be another cluster's, and it is set aside by name.
  */
-import { decodeAssignment, NO_ASSIGNMENT, type Assignment } from "../../actors/assignment/assignment.ts";
-import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
+import {
+  decodeAssignment,
+  encodeAssignment,
+  NO_ASSIGNMENT,
+  type Assignment,
+} from "../../actors/assignment/assignment.ts";
+import { AdtallyError, isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
+import type { LocalCopy } from "../../actors/replica/local-copy.ts";
 import { emptyTable, tableOf, type RoutingTable } from "../../actors/routing/table.ts";
 import { decodeTable, encodeTable } from "../../actors/routing/table-json.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
@@ -18,6 +28,7 @@ import type { Logger } from "../../actors/runtime/log.ts";
 
 export interface FollowerDeps {
   readonly state: SharedState;
+  readonly copy?: LocalCopy;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,6 +39,8 @@ export interface RoutingFollower {
   readonly table: RoutingTable;
   /** Reads now. @throws SHARED_STATE_UNAVAILABLE, also where nothing is published yet */
   refresh(): Promise<void>;
+  /** As refresh; where that cannot be had, a copy will do (W3). */
+  begin(): Promise<void>;
   close(): void;
 }
 
@@ -49,8 +62,10 @@ export function assertSucceeds(next: RoutingTable, known: RoutingTable): void {
   }
 }
 
-export function followRouting({ state, limits, clock, logger }: FollowerDeps): RoutingFollower {
+export function followRouting({ state, copy, limits, clock, logger }: FollowerDeps): RoutingFollower {
   let table = emptyTable(-Infinity);
+  let isCopy = false;
+  let saved = copy?.text;
   let reading: Promise<void> | undefined;
 
   async function read(): Promise<void> {
@@ -65,7 +80,8 @@ export function followRouting({ state, limits, clock, logger }: FollowerDeps): R
     let next: RoutingTable;
     try {
       next = decodeTable(text, beganAtMs, limits);
-      assertSucceeds(next, table);
+      if (!isCopy) assertSucceeds(next, table);
+      else await checkCopy(next);
     } catch (error) {
       throw new AdtallyError("SHARED_STATE_UNAVAILABLE", messageOf(error), { cause: error });
     }
@@ -73,7 +89,27 @@ export function followRouting({ state, limits, clock, logger }: FollowerDeps): R
     const newest = next.newestFirst[0]?.number ?? 0;
     if (newest > before) logger.info({ generation: newest }, "routing table taken up");
     table = next;
+    isCopy = false;
+    saved = saveWhereNew(copy, encodeTable(next), saved, logger);
   }
+
+  /** W3 */
+  async function checkCopy(next: RoutingTable): Promise<void> {
+    try {
+      assertSucceeds(next, table);
+    } catch (error) {
+      await copy?.setAside(`it is another cluster's (${messageOf(error)})`);
+      saved = undefined;
+    }
+  }
+
+  try {
+    if (saved !== undefined) table = decodeTable(saved, -Infinity, limits);
+    isCopy = saved !== undefined;
+  } catch (error) {
+    void copy?.setAside(messageOf(error));
+  }
+
   const refresh = (): Promise<void> => {
     reading ??= read().finally(() => (reading = undefined));
     return reading;
@@ -93,6 +129,9 @@ export function followRouting({ state, limits, clock, logger }: FollowerDeps): R
       return table;
     },
     refresh,
+    async begin() {
+      await refresh().catch((error: unknown) => orCopy(error, isCopy, "routing table", logger));
+    },
     close() {
       timer.cancel();
       watch.close();
@@ -104,14 +143,17 @@ export interface AssignmentFollower {
   /** The newest; version 0 before the first. */
   readonly assignment: Assignment;
   refresh(): Promise<void>;
+  /** As refresh; where that cannot be had, a copy will do (W3). */
+  begin(): Promise<void>;
   close(): void;
 }
 
 export function followAssignment(
-  { state, logger }: Pick<FollowerDeps, "state" | "logger">,
+  { state, copy, logger }: Pick<FollowerDeps, "state" | "copy" | "logger">,
   onChange: (assignment: Assignment) => void,
 ): AssignmentFollower {
   let assignment = NO_ASSIGNMENT;
+  let saved = copy?.text;
 
   function take(text: string): void {
     let next: Assignment;
@@ -127,17 +169,44 @@ export function followAssignment(
     if (next.version <= assignment.version) return;
     assignment = next;
     onChange(next);
+    saved = saveWhereNew(copy, encodeAssignment(next), saved, logger);
   }
   const watch = state.watch(take);
+  async function refresh(): Promise<void> {
+    const text = await state.read();
+    if (text === undefined) throw new AdtallyError("SHARED_STATE_UNAVAILABLE", NOT_PUBLISHED);
+    take(text);
+  }
   return {
     get assignment() {
       return assignment;
     },
-    async refresh() {
-      const text = await state.read();
-      if (text === undefined) throw new AdtallyError("SHARED_STATE_UNAVAILABLE", NOT_PUBLISHED);
-      take(text);
+    refresh,
+    async begin() {
+      await refresh().catch((error: unknown) => {
+        orCopy(error, copy?.text !== undefined, "assignment", logger);
+        if (assignment.version === 0) take(copy!.text!);
+      });
     },
     close: () => watch.close(),
   };
+}
+
+function orCopy(error: unknown, hasCopy: boolean, what: string, logger: Logger): void {
+  if (!hasCopy || !isAdtallyError(error, "SHARED_STATE_UNAVAILABLE")) throw error;
+  logger.warn({ error: messageOf(error) }, `the ${what} cannot be read: going on with this program's copy`);
+}
+
+/** The text that the copy now has. */
+function saveWhereNew(
+  copy: LocalCopy | undefined,
+  text: string,
+  saved: string | undefined,
+  logger: Logger,
+): string {
+  if (text === saved) return saved;
+  copy?.save(text).catch((error: unknown) => {
+    logger.error({ error: messageOf(error) }, "the copy of a shared document could not be written");
+  });
+  return text;
 }

@@ -81,36 +81,52 @@ export class Lifecycle {
 
   /** F1. @throws ABORTED when the program is stopped meanwhile */
   async waitFor<T>(what: string, attempt: () => Promise<T>): Promise<T> {
-    const { limits, logger } = this.#deps;
     this.#waiting.set(what, "not there yet");
     try {
-      for (let pauseMs = limits.reconnectMinMs; ; pauseMs = Math.min(2 * pauseMs, limits.reconnectMaxMs)) {
-        if (this.#state === "draining") throw stopping(what);
-        try {
-          return await attempt();
-        } catch (error) {
-          if (!isAdtallyError(error) || error.after !== "retry") throw error;
-          if (this.#waiting.get(what) !== error.message)
-            logger.warn({ waitingFor: what, error: error.message }, "waiting");
-          this.#waiting.set(what, error.message);
-        }
-        await this.#pause(pauseMs);
-      }
+      return await this.#until(what, attempt, (why) => this.#waiting.set(what, why));
     } finally {
       this.#waiting.delete(what);
     }
   }
 
+  async #until<T>(what: string, attempt: () => Promise<T>, onWait: (why: string) => void): Promise<T> {
+    const { limits, logger } = this.#deps;
+    let told = "";
+    for (let pauseMs = limits.reconnectMinMs; ; pauseMs = Math.min(2 * pauseMs, limits.reconnectMaxMs)) {
+      if (this.#state === "draining") throw stopping(what);
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!isAdtallyError(error) || error.after !== "retry") throw error;
+        if (told !== error.message) logger.warn({ waitingFor: what, error: error.message }, "waiting");
+        told = error.message;
+        onWait(told);
+      }
+      await this.#pause(pauseMs);
+    }
+  }
+
   /** As waitFor, beside the start: readiness names it, and nothing needs to wait. Never rejects. */
   background(what: string, attempt: () => Promise<unknown>): Promise<void> {
-    return this.waitFor(what, attempt).then(
-      () => undefined,
-      (error: unknown) => {
-        if (this.#state === "draining") return;
-        this.#deps.logger.error({ what, error: messageOf(error) }, "refused: mend it and start again");
-        this.#checks.push(() => [`${what}: ${messageOf(error)}`]);
-      },
+    return this.#orRefused(what, this.waitFor(what, attempt));
+  }
+
+  /** As background, of what the program can serve without: readiness names it only where it is refused. */
+  eventually(what: string, attempt: () => Promise<unknown>): Promise<void> {
+    return this.#orRefused(
+      what,
+      this.#until(what, attempt, () => undefined),
     );
+  }
+
+  async #orRefused(what: string, work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (this.#state === "draining") return;
+      this.#deps.logger.error({ what, error: messageOf(error) }, "refused: mend it and start again");
+      this.#checks.push(() => [`${what}: ${messageOf(error)}`]);
+    }
   }
 
   /** True where everything stopped in good order and in time. */

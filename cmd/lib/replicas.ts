@@ -2,7 +2,10 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
-import { openRocksCatalogue, type RocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
+import {
+  openRocksCatalogueReplica,
+  type RocksCatalogueReplica,
+} from "../../actors/adapters/rocksdb/catalogue-replica.ts";
 import { createReplicatedCatalogue } from "../../actors/catalogue/replicated.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { idKeyOf } from "../../actors/core/ids.ts";
@@ -10,12 +13,15 @@ import { createAuthenticator, type Authenticator } from "../../actors/keys/authe
 import { createReplicatedKeys } from "../../actors/keys/replicated.ts";
 import type { KeyStore } from "../../actors/ports/key-store.ts";
 import type { Ad, Catalogue } from "../../actors/ports/catalogue.ts";
+import type { LocalCopy } from "../../actors/replica/local-copy.ts";
 import type { Replica } from "../../actors/replica/replica.ts";
+import type { Logger } from "../../actors/runtime/log.ts";
+import { openLocalCopy } from "./local-copy.ts";
 import type { Program } from "./program.ts";
 
 export interface OpenCatalogue {
   readonly catalogue: Catalogue;
-  readonly store: RocksCatalogue;
+  readonly store: RocksCatalogueReplica;
   readonly replica: Replica;
   ownerOf(adId: bigint): Promise<Ad | undefined>;
 }
@@ -29,7 +35,7 @@ export async function openCatalogue(
   const { clock, life, limits, logger, random } = program;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const dir = path.join(dataDir, "catalogue");
-  const store = await openRocksCatalogue({ dir, cacheAds: limits.catalogueCacheAds, isReplica: true });
+  const store = await openRocksCatalogueReplica({ dir, cacheAds: limits.catalogueCacheAds, logger });
   life.onStop("the catalogue", () => store.close());
   const catalogue = createReplicatedCatalogue({
     log: log.keyed("ads"),
@@ -51,12 +57,30 @@ export async function openCatalogue(
   };
 }
 
-/** @throws CATALOGUE_UNAVAILABLE until it has caught up, with how far it is */
-export async function assertReady(replica: Replica): Promise<void> {
-  const { end, fault, isReady, progress } = replica.status();
-  if (isReady) return;
+/**
+ * Where the log has been asked in vain, a copy that was whole once will do.
+ * @throws CATALOGUE_UNAVAILABLE until then, with how far it is
+ */
+export async function assertServing(replica: Replica): Promise<void> {
+  const { end, fault, isReady, isWhole, progress } = replica.status();
+  if (isReady || (isWhole && fault !== undefined)) return;
   const why = fault ?? `${progress} of ${end ?? "an unknown number of"} records are read`;
-  throw new AdtallyError("CATALOGUE_UNAVAILABLE", why);
+  const copy = isWhole ? "" : "there is no copy of it in the data directory that could do instead: ";
+  throw new AdtallyError("CATALOGUE_UNAVAILABLE", copy + why);
+}
+
+/** For readiness, once the program is ready: a copy that had to be discarded is being made again. */
+export function observeReplica(program: Program<unknown>, what: string, replica: Replica): void {
+  program.life.check(() => {
+    const { fault, isReady, isWhole, progress } = replica.status();
+    return isReady || isWhole ? [] : [`${what}: ${fault ?? `read anew, ${progress} records so far`}`];
+  });
+}
+
+/** What a program keeps of a document that others publish. @throws CONFIG_INVALID */
+export async function openCopy(dataDir: string, name: string, logger: Logger): Promise<LocalCopy> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  return openLocalCopy(path.join(dataDir, `${name}.copy.json`), logger);
 }
 
 export interface OpenKeys {
@@ -65,14 +89,31 @@ export interface OpenKeys {
   readonly authenticator: Authenticator;
 }
 
-/** Follows its topic from now on; `adminKey` is valid beside the keys that are there. */
-export function openKeys(
-  { clock, config, life, limits, logger }: Program<{ readonly adminKey: string | undefined }>,
+/**
+ * Follows its topic from now on; `adminKey` is valid beside the keys that are there. With a folder
+ * it keeps a copy there. @throws CONFIG_INVALID where that cannot be read
+ */
+export async function openKeys(
+  {
+    clock,
+    config,
+    life,
+    limits,
+    logger,
+  }: Program<{ readonly adminKey: string | undefined; readonly dataDir: string | undefined }>,
   log: KafkaLog,
-): OpenKeys {
-  const { adminKey } = config;
+): Promise<OpenKeys> {
+  const { adminKey, dataDir } = config;
+  const copy = dataDir === undefined ? undefined : await openCopy(dataDir, "api-keys", logger);
   const onRemoved = (keyId: string): void => authenticator.forget(keyId);
-  const store = createReplicatedKeys({ log: log.keyed("keys"), onRemoved, limits, clock, logger });
+  const store = createReplicatedKeys({
+    log: log.keyed("keys"),
+    ...(copy && { copy }),
+    onRemoved,
+    limits,
+    clock,
+    logger,
+  });
   const given = adminKey === undefined ? [] : [{ name: "admin", key: adminKey, scopes: ["admin"] as const }];
   const authenticator = createAuthenticator(store, given);
   life.onStop("the API keys", () => store.replica.stop());

@@ -7,13 +7,14 @@ import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
 import { grpcClientCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
+import type { LocalCopy } from "../../actors/replica/local-copy.ts";
 import { followAssignment } from "./followers.ts";
 import type { Program } from "./program.ts";
 
 export interface ShardRouting {
   readonly router: ShardRouter;
-  /** Resolves once there is an assignment. @throws SHARED_STATE_UNAVAILABLE */
-  refresh(): Promise<void>;
+  /** Resolves once there is an assignment, if only a copy of one. @throws SHARED_STATE_UNAVAILABLE */
+  begin(): Promise<void>;
 }
 
 /** Drained when the program stops: what it holds then is answered first. */
@@ -21,6 +22,7 @@ export function openShardRouting(
   program: Program<unknown>,
   state: SharedState,
   tls: Certificates | undefined,
+  copy?: LocalCopy,
 ): ShardRouting {
   const { clock, life, limits, logger, metrics, random } = program;
   const protos = loadProtos();
@@ -39,7 +41,7 @@ export function openShardRouting(
     onRetry: routerMetrics.onRetry,
   });
   const following = followAssignment(
-    { state, logger },
+    { state, logger, ...(copy && { copy }) },
     (assignment) => void router.setAssignment(assignment),
   );
   routerMetrics.observe(router);
@@ -47,5 +49,5 @@ export function openShardRouting(
     following.close();
     await router.drain();
   });
-  return { router, refresh: () => following.refresh() };
+  return { router, begin: () => following.begin() };
 }

@@ -11,7 +11,7 @@ import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
-import { assertReady, openCatalogue, openKeys } from "../lib/replicas.ts";
+import { assertServing, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi, listenHttp } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
 import { openTls } from "../lib/tls.ts";
@@ -26,7 +26,7 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   const states = openSharedStates(program);
   const clickhouse = await openClickHouse(program, { readOnly: true });
   const log = openKafka(program);
-  const keys = openKeys(program, log);
+  const keys = await openKeys(program, log);
   const replicated = dataDir === undefined ? undefined : await openCatalogue(program, log, dataDir);
   const routing = followRouting({ state: states.routing, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
@@ -64,8 +64,8 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     life.waitFor("ClickHouse", async () => {
       if (!(await clickhouse.ping())) throw new AdtallyError("COUNT_SINK_UNAVAILABLE", "it does not answer");
     }),
-    life.waitFor("the API keys", () => assertReady(keys.replica)),
-    replicated && life.waitFor("the catalogue", () => assertReady(replicated.replica)),
+    life.waitFor("the API keys", () => assertServing(keys.replica)),
+    replicated && life.waitFor("the catalogue", () => assertServing(replicated.replica)),
   ]);
   const tables = watchReportTables({ clickhouse, clock, logger, whenAway: true });
   life.onStop("the look at ClickHouse", () => tables.stop());

@@ -8,6 +8,7 @@
  *   'i'                         16 bytes: the catalogue's identity
  *   'o'                         of a replica, the key of the log's first record
  *   'p'                         offset u64 BE: of a replica, the log's offset to go on with
+ *   'w'                         empty: a replica that has been at its log's end once
  */
 import { AdtallyError } from "../../core/errors.ts";
 import type { IdKey } from "../../core/ids.ts";
@@ -18,6 +19,7 @@ export const CHANGE_PREFIX = 0x63;
 export const IDENTITY_KEY = Buffer.from("i");
 export const ORIGIN_KEY = Buffer.from("o");
 export const PROGRESS_KEY = Buffer.from("p");
+export const WHOLE_KEY = Buffer.from("w");
 const KEY_BYTES = 9;
 const VALUE_VERSION = 1;
 const At = { version: 0, campaign: 1, advertiser: 9, sequence: 17, titleBytes: 23, title: 25 } as const;

@@ -111,16 +111,4 @@ describe("a replica on RocksDB", () => {
     await expect(asReplica()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await rm(dir, { recursive: true });
   });
-
-  test("begins anew where its files are damaged", async () => {
-    const dir = await freshDir();
-    const first = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
-    first.apply([exampleAd(1n)], 1);
-    await first.close();
-    await writeFile(join(dir, "CURRENT"), "MANIFEST-999999\n");
-    const again = await openRocksCatalogue({ dir, cacheAds: 10, isReplica: true });
-    expect([again.progress(), again.stored([1]).size]).toEqual([0, 0]);
-    await again.close();
-    await rm(dir, { recursive: true });
-  });
 });

@@ -15,7 +15,6 @@
  *  K6 The identity is drawn when the catalogue is made: a wiped one has another.
  */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { idKeyOf, type IdKey } from "../../core/ids.ts";
@@ -32,6 +31,7 @@ import {
   IDENTITY_KEY,
   ORIGIN_KEY,
   PROGRESS_KEY,
+  WHOLE_KEY,
   type Stored,
 } from "./catalogue-format.ts";
 import { openRocks, type Rocks } from "./rocks.ts";
@@ -51,7 +51,8 @@ export interface CatalogueChanges {
   changesSince(sequence: number, limit: number): readonly CatalogueChange[];
 }
 
-export interface RocksCatalogue extends CatalogueStore, CatalogueChanges {
+/** What only the folder's owner can do is catalogue-replica.ts's. */
+export interface RocksCatalogue extends Omit<CatalogueStore, "damage" | "discard">, CatalogueChanges {
   put(ads: readonly Ad[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -59,30 +60,21 @@ export interface RocksCatalogue extends CatalogueStore, CatalogueChanges {
 export interface RocksCatalogueOptions {
   readonly dir: string;
   readonly cacheAds: number;
-  /** Fed by `apply` from a log that can make it again (K5): one that is damaged begins anew. */
+  /** Fed by `apply` from a log that can make it again (K5): see catalogue-replica.ts. */
   readonly isReplica?: boolean;
+  /** It is known to be damaged: reads hold the event loop, and fail one by one (catalogue-replica.ts). */
+  readonly isDamaged?: boolean;
 }
 
 const IDENTITY_BYTES = 16;
 
+/** @throws DATA_DIR_IN_USE, STORE_CORRUPT, CONFIG_INVALID */
 export async function openRocksCatalogue(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
-  const { dir, isReplica = false } = options;
-  if (!isReplica) return open(options);
   // Nothing can make that one again, and no other replica has what it has.
-  if (existsSync(writtenPath(dir))) {
+  if (options.isReplica === true && existsSync(writtenPath(options.dir))) {
     const why = "holds the catalogue of a program that runs alone: give the replica a folder of its own";
-    throw new AdtallyError("CONFIG_INVALID", `${dir} ${why}`);
+    throw new AdtallyError("CONFIG_INVALID", `${options.dir} ${why}`);
   }
-  try {
-    return await open(options);
-  } catch (error) {
-    if (!isAdtallyError(error, "STORE_CORRUPT")) throw error;
-    await rm(dir, { recursive: true });
-    return open(options);
-  }
-}
-
-async function open(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
   // Small blocks: an ad is about 100 bytes, and what is read are single ads. Index and filter
   // blocks live in the cache, so that memory is bounded whatever the number of ads.
   const rocks = await openRocks(options.dir, {
@@ -98,12 +90,13 @@ async function open(options: RocksCatalogueOptions): Promise<RocksCatalogue> {
 
 function createRocksCatalogue(
   rocks: Rocks,
-  { cacheAds, isReplica = false }: RocksCatalogueOptions,
+  { cacheAds, isReplica = false, isDamaged = false }: RocksCatalogueOptions,
 ): RocksCatalogue {
   const memory = new LRUCache<IdKey, Ad>({ max: cacheAds });
   const identity = readIdentity(rocks);
   let sequence = readLastSequence(rocks);
   let origin = rocks.get(ORIGIN_KEY);
+  let isWhole = rocks.get(WHOLE_KEY) !== undefined;
   let progress = Number(rocks.get(PROGRESS_KEY)?.readBigUInt64BE(0) ?? 0n);
 
   const readStored = (keys: readonly IdKey[]): ReadonlyMap<IdKey, Stored> => {
@@ -118,7 +111,8 @@ function createRocksCatalogue(
 
   const loadMissing = async (missing: readonly IdKey[], into: Map<IdKey, Ad>): Promise<void> => {
     const before = sequence;
-    const values = await rocks.getManyAsync(missing.map(adKeyBytes));
+    const keys = missing.map(adKeyBytes);
+    const values = isDamaged ? rocks.getMany(keys) : await rocks.getManyAsync(keys);
     const current =
       sequence === before
         ? new Map(missing.flatMap((key, at) => (values[at] ? [[key, decode(key, values[at])] as const] : [])))
@@ -191,6 +185,14 @@ function createRocksCatalogue(
 
     progress: () => progress,
     origin: () => origin,
+    isWhole: () => isWhole,
+
+    markWhole: () => {
+      const batch = rocks.batch();
+      batch.put(WHOLE_KEY, Buffer.alloc(0));
+      batch.write({ sync: false });
+      isWhole = true;
+    },
 
     apply: (ads, nextProgress, nextOrigin) => {
       const existing = readStored([...new Set(ads.map((ad) => idKeyOf(ad.adId)))]);
