@@ -18,10 +18,10 @@ import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { sleep } from "../../actors/runtime/clock.ts";
 import { ShardHost } from "../../actors/shard/host.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { kafkaConfigOf, openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followAssignment } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
-import { openTls } from "../lib/tls.ts";
 import { serveAdmin } from "../lib/serve.ts";
 import { observeShards } from "../lib/shard-metrics.ts";
 import type { ActorConfig } from "./config.ts";
@@ -34,14 +34,14 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   const adminPort = await serveAdmin(program);
   const { dataDir, hostName, kafkaPartitions: partitions } = config;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const tls = await openTls(program, "actor");
-  const states = openSharedStates(program);
-  const clickhouse = await openClickHouse(program);
-  const log = openKafka(program);
+  const certificates = await openProgramCertificates(program, "actor");
+  const states = openSharedStates(program, certificates.redis);
+  const clickhouse = openClickHouse(program, certificates.clickhouse);
+  const log = openKafka(program, certificates.kafka);
 
   await life.waitFor("Kafka", () =>
     ensureTopics({
-      config: kafkaConfigOf(config),
+      config: kafkaConfigOf(config, certificates.kafka),
       wants: {
         partitions,
         replication: config.kafkaReplication,
@@ -75,7 +75,8 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   );
 
   const service = createShardService({ shards: host, limits, clock, logger });
-  const credentials = tls && grpcServerCredentials(tls, ["gateway", "query"]);
+  const { programs } = certificates;
+  const credentials = programs && grpcServerCredentials(programs, ["gateway", "query"]);
   const server = createGrpcServer({
     services: [service],
     limits,

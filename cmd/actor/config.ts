@@ -2,8 +2,8 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import { withDefault, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
-import { checkTls } from "../lib/tls.ts";
 
 const settings = {
   ...all.programSettings,
@@ -33,7 +33,7 @@ export const actorSpec: ProgramSpec<typeof settings> = {
       ...checkSharedState(config),
       ...checkKafka(config),
       ...checkClickHouse(config),
-      ...checkTls(config),
+      ...checkCertificates(config),
       ...(kafkaMinInsync > kafkaReplication ? [tooMany] : []),
     ];
   },

@@ -2,6 +2,7 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkSharedState } from "../lib/connections.ts";
 
 const settings = {
@@ -20,5 +21,5 @@ export const assignSpec: ProgramSpec<typeof settings> = {
     "Publishes which actor host owns which shard, and the routing table. Run it again with other hosts to\n" +
     "move shards, with another --shards to add a routing generation; the same again changes nothing.",
   settings,
-  check: checkSharedState,
+  check: (config) => [...checkSharedState(config), ...checkCertificates(config)],
 };

@@ -1,4 +1,5 @@
 /** `npm run assign -- --help`: publishes the assignment and the routing table, and ends. */
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { openSharedStates } from "../lib/connections.ts";
 import { runProgram, type Program } from "../lib/program.ts";
 import { assignSpec, type AssignConfig } from "./config.ts";
@@ -6,7 +7,8 @@ import { publishWanted } from "./publish.ts";
 
 async function publish(program: Program<AssignConfig>): Promise<void> {
   const { clock, config, limits } = program;
-  const { assignment, routing } = openSharedStates(program);
+  const certificates = await openProgramCertificates(program);
+  const { assignment, routing } = openSharedStates(program, certificates.redis);
   const plan = await publishWanted({ assignment, routing, clock, limits }, config);
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   if (plan.routing !== undefined) {

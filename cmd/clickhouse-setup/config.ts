@@ -2,6 +2,7 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse } from "../lib/connections.ts";
 
 const settings = {
@@ -18,7 +19,7 @@ export type SetupConfig = ConfigOf<typeof settings>;
 
 function checkSetup(config: SetupConfig): readonly string[] {
   const { rawRowsBy, clickhouseKafkaBrokers, clickhouseKafkaCollection } = config;
-  const faults = [...checkClickHouse(config)];
+  const faults = [...checkClickHouse(config), ...checkCertificates(config)];
   if (
     rawRowsBy === "clickhouse" &&
     clickhouseKafkaBrokers === undefined &&

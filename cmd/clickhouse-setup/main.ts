@@ -4,6 +4,7 @@ import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { applyReader } from "../../actors/adapters/clickhouse/reader.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { topicName } from "../../actors/adapters/kafka/topics.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse } from "../lib/connections.ts";
 import { runProgram, type Program } from "../lib/program.ts";
 import { setupSpec, type SetupConfig } from "./config.ts";
@@ -12,7 +13,8 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function setUp(program: Program<SetupConfig>): Promise<void> {
   const { config } = program;
-  const clickhouse = await openClickHouse(program);
+  const { clickhouse: certificates } = await openProgramCertificates(program);
+  const clickhouse = openClickHouse(program, certificates);
   const { from, to } = await migrate(clickhouse, DEFAULT_RETENTION);
   say(from === to ? `tables: at version ${to}, as they were` : `tables: from version ${from} to ${to}`);
 

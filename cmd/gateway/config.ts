@@ -2,8 +2,8 @@
 import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkKafka, checkSharedState } from "../lib/connections.ts";
-import { checkTls } from "../lib/tls.ts";
 
 const settings = {
   ...all.programSettings,
@@ -11,6 +11,7 @@ const settings = {
   ...all.gatewaySettings,
   ...all.dataSettings,
   ...all.tlsSettings,
+  ...all.publicTlsSettings,
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.kafkaTopicSettings,
@@ -24,5 +25,5 @@ export const gatewaySpec: ProgramSpec<typeof settings> = {
     "A gateway: takes clicks over HTTP and gRPC, issues impressions, keeps ads and API keys. What an actor\n" +
     "host does not take in time goes to the spill topic, and to this gateway's disk where that fails.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkTls(config)],
+  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkCertificates(config)],
 };

@@ -9,11 +9,14 @@ import { createClickHandler } from "../../actors/adapters/http/click-handler.ts"
 import { PAGES, sendPage } from "../../actors/adapters/http/click-response.ts";
 import { createClickServer } from "../../actors/adapters/http/click-server.ts";
 import { createClientAddress } from "../../actors/adapters/http/client-address.ts";
+import { grpcServerCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { createBatchIntake } from "../../actors/intake/batch.ts";
 import { createIntake } from "../../actors/intake/intake.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
 import type { GrpcServer, GrpcService } from "../../actors/adapters/grpc/server.ts";
 import type { ClickServer, HttpHandler } from "../../actors/adapters/http/click-server.ts";
+import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
+import type { ServerFiles } from "../../actors/adapters/tls/material.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { Authenticate } from "../../actors/keys/authenticate.ts";
 import type { PlacementService } from "../../actors/placement/service.ts";
@@ -42,6 +45,8 @@ export interface GatewayDeps {
   readonly httpHandler: HttpHandler;
   /** Further services on the same gRPC port: reports. */
   readonly grpcServices?: readonly GrpcService[];
+  /** With: HTTPS, and gRPC over TLS, for anyone. Without: plain, as behind a balancer that ends TLS. */
+  readonly certificates?: Certificates<ServerFiles> | undefined;
   /** Addresses or subnets of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[];
   readonly logger: Logger;
@@ -64,6 +69,7 @@ export interface Gateway {
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { shardPort, catalogue, codec, routing, limits, clock, authenticate, placement, logger } = deps;
+  const { certificates } = deps;
   const intake = createIntake({ codec, routing, peek: (adId) => catalogue.peek(adId), limits });
   const batches = createBatchIntake({
     intake,
@@ -81,6 +87,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     ],
     limits,
     clock,
+    ...(certificates && { credentials: grpcServerCredentials(certificates, "anyone") }),
   });
   const clientAddress = createClientAddress(deps.trustedProxies ?? []);
   const clicks = createClickHandler({
@@ -102,6 +109,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     others: deps.httpHandler,
     clock,
     limits,
+    ...(certificates && { certificates }),
   });
 
   return {

@@ -16,6 +16,7 @@ import type { Replica } from "../../actors/replica/replica.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
 import { startSpoolDrainer } from "../../actors/spill/spool-drainer.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { kafkaConfigOf, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
@@ -23,7 +24,6 @@ import { isWildcard, urlOf } from "../lib/public-url.ts";
 import { assertServing, observeReplica, openCatalogue, openCopy, openKeys } from "../lib/replicas.ts";
 import { createProgramApi } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
-import { openTls } from "../lib/tls.ts";
 import { adsRoutes } from "./ads-routes.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createGateway } from "./gateway.ts";
@@ -37,9 +37,9 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const { clock, config, life, limits, logger, metrics, random } = program;
   const { host, tokenKeysFile } = config;
   const codec = await readTokenCodec(tokenKeysFile);
-  const tls = await openTls(program, "gateway");
-  const states = openSharedStates(program);
-  const log = openKafka(program);
+  const certificates = await openProgramCertificates(program, "gateway");
+  const states = openSharedStates(program, certificates.redis);
+  const log = openKafka(program, certificates.kafka);
   const { catalogue, replica } = await openCatalogue(program, log, config.dataDir);
   const keys = await openKeys(program, log);
   const spool = await openSpool(program);
@@ -48,7 +48,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const copy = await copyOf("routing");
   const routing = followRouting({ state: states.routing, copy, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
-  const shards = openShardRouting(program, states.assignment, tls, await copyOf("assignment"));
+  const shards = openShardRouting(program, states.assignment, certificates.programs, await copyOf("assignment"));
   const spill = log.topic("clicks-spill");
   const spilling = createSpillingShardPort({
     inner: shards.router,
@@ -75,7 +75,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const { authenticator } = keys;
   const { authenticate } = authenticator;
   let boundPort = config.httpPort;
-  const publicUrl = () => config.publicUrl ?? urlOf(host, boundPort);
+  const publicUrl = () => config.publicUrl ?? urlOf(host, boundPort, certificates.public && "https");
   const table = () => routing.table;
   const placement = createPlacementService({ catalogue, clock, codec, random, limits, publicUrl, table });
   const { app, requireScope } = createProgramApi(program, authenticate);
@@ -99,6 +99,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     isOpen: () => life.state !== "starting" || (knowsGenerations() && replica.status().isWhole),
     httpHandler: (request, response) => void app.routing(request, response),
     trustedProxies: config.trustedProxies,
+    certificates: certificates.public,
     logger,
   });
   life.onStop("clicks", () => gateway.drain());
@@ -127,7 +128,7 @@ async function checkTopics(
 ): Promise<void> {
   const check = () =>
     ensureKeyedTopics({
-      config: kafkaConfigOf(config),
+      config: kafkaConfigOf(config, certificates.kafka),
       wants: { replication: config.kafkaReplication, minInsyncReplicas: config.kafkaMinInsync },
       limits,
       logger,

@@ -3,6 +3,7 @@ import type { ProgramSpec } from "../config/command-line.ts";
 import { path } from "../config/kinds.ts";
 import { optional, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
 
 const settings = {
@@ -26,5 +27,10 @@ export const ingestSpec: ProgramSpec<typeof settings> = {
     "Carries the click log into ClickHouse's raw table, for servers that have no Kafka table engine.\n" +
     "One of them is enough; two at once cost time and count nothing twice.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkClickHouse(config)],
+  check: (config) => [
+    ...checkSharedState(config),
+    ...checkKafka(config),
+    ...checkClickHouse(config),
+    ...checkCertificates(config),
+  ],
 };

@@ -8,6 +8,7 @@ import type { KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
@@ -24,9 +25,10 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
   const { clock, config, life, limits, logger, metrics } = program;
   const { dataDir } = config;
   const adminPort = await serveAdmin(program);
-  const states = openSharedStates(program);
-  const clickhouse = await openClickHouse(program);
-  const log = openKafka(program);
+  const certificates = await openProgramCertificates(program);
+  const states = openSharedStates(program, certificates.redis);
+  const clickhouse = openClickHouse(program, certificates.clickhouse);
+  const log = openKafka(program, certificates.kafka);
   const clicks = log.topic("clicks");
 
   const routing = followRouting({ state: states.routing, limits, clock, logger });

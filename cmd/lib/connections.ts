@@ -1,15 +1,16 @@
 /** From configuration to the backends of a cluster; each is closed when its program stops. */
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { SASLOptions } from "kafkajs";
 import { connectClickHouse, type ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
-import { readTlsFiles } from "../../actors/adapters/clickhouse/options.ts";
 import { createFileSharedState } from "../../actors/adapters/embedded/file-shared-state.ts";
 import type { KafkaConfig } from "../../actors/adapters/kafka/config.ts";
 import { openKafkaLog, type KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import { createRedisConnection, type RedisConnection } from "../../actors/adapters/redis/connection.ts";
 import { createRedisSharedState } from "../../actors/adapters/redis/shared-state.ts";
-import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
+import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
+import { clientTls } from "../../actors/adapters/tls/clients.ts";
+import type { AnyFiles } from "../../actors/adapters/tls/material.ts";
+import { AdtallyError } from "../../actors/core/errors.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
 import type {
   clickhouseSettings,
@@ -29,6 +30,9 @@ type KafkaConfigured = ConfigOf<typeof kafkaSettings> & ConfigOf<Pick<typeof pro
 const FILE_POLL_MS = 200;
 const FILE_DEADLINE_MS = 2_000;
 
+/** Towards one of the backends; its program opens them (certificates.ts). */
+type BackendCertificates = Certificates<AnyFiles> | undefined;
+
 export interface SharedStates {
   readonly routing: SharedState;
   readonly assignment: SharedState;
@@ -42,15 +46,20 @@ export function checkSharedState({ stateDir, redisUrl }: SharedStateConfig): rea
 }
 
 /** With a folder the documents are its files alone, and Redis is what may be lost. */
-export function openSharedStates(program: With<SharedStateConfig>): SharedStates {
+export function openSharedStates(
+  program: With<SharedStateConfig>,
+  certificates?: BackendCertificates,
+): SharedStates {
   const { clock, config, life, limits, logger } = program;
-  const { stateDir, redisUrl, redisPassword, redisPrefix } = config;
+  const { stateDir, redisUrl, redisUser, redisPassword, redisPrefix } = config;
   let redis: RedisConnection | undefined;
   if (redisUrl !== undefined) {
     const place = {
       url: redisUrl,
       prefix: redisPrefix,
+      ...(redisUser !== undefined && { username: redisUser }),
       ...(redisPassword !== undefined && { password: redisPassword }),
+      ...(certificates !== undefined && { tls: clientTls(certificates) }),
     };
     const connection = createRedisConnection({ config: place, limits, clock, logger });
     life.onStop("Redis", () => connection.close());
@@ -75,43 +84,32 @@ export function openSharedStates(program: With<SharedStateConfig>): SharedStates
   return { routing: open("routing"), assignment: open("assignment"), redis };
 }
 
-export function checkKafka(
-  config: Pick<KafkaConfigured, "kafkaTls" | "kafkaTlsCa" | "kafkaUser" | "kafkaPassword">,
-) {
-  const { kafkaTls, kafkaTlsCa, kafkaUser, kafkaPassword } = config;
-  const faults: string[] = [];
-  if ((kafkaUser === undefined) !== (kafkaPassword === undefined)) {
-    faults.push("--kafka-user and --kafka-password go together: one of them is not set");
-  }
-  if (kafkaTlsCa !== undefined && !kafkaTls) faults.push("--kafka-tls-ca is set, but --kafka-tls is not");
-  return faults;
+export function checkKafka({
+  kafkaUser,
+  kafkaPassword,
+}: Pick<KafkaConfigured, "kafkaUser" | "kafkaPassword">) {
+  return (kafkaUser === undefined) === (kafkaPassword === undefined)
+    ? []
+    : ["--kafka-user and --kafka-password go together: one of them is not set"];
 }
 
-/** @throws CONFIG_INVALID */
-export function kafkaConfigOf(config: KafkaConfigured): KafkaConfig {
-  const { kafkaPassword: password, kafkaUser: username, kafkaSasl: mechanism, kafkaTlsCa } = config;
+export function kafkaConfigOf(config: KafkaConfigured, certificates?: BackendCertificates): KafkaConfig {
+  const { kafkaPassword: password, kafkaUser: username, kafkaSasl: mechanism } = config;
   return {
     brokers: config.kafkaBrokers,
     clientId: `adtally-${config.hostName}`,
     topicPrefix: config.kafkaTopicPrefix,
-    ...(config.kafkaTls && { tls: kafkaTlsCa === undefined ? {} : { ca: [readPem(kafkaTlsCa)] } }),
+    ...(config.kafkaTls && { tls: certificates === undefined ? {} : clientTls(certificates) }),
     ...(username !== undefined &&
       password !== undefined && { sasl: { mechanism, username, password } as SASLOptions }),
   };
 }
 
-function readPem(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new AdtallyError("CONFIG_INVALID", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-}
-
 /** Speaks to no broker yet. */
-export function openKafka(program: With<KafkaConfigured>): KafkaLog {
+export function openKafka(program: With<KafkaConfigured>, certificates?: BackendCertificates): KafkaLog {
   const { clock, life, limits, logger } = program;
-  const log = openKafkaLog({ config: kafkaConfigOf(program.config), limits, clock, logger });
+  const config = kafkaConfigOf(program.config, certificates);
+  const log = openKafkaLog({ config, limits, clock, logger });
   life.onStop("the log", () => log.close());
   return log;
 }
@@ -120,25 +118,18 @@ type ClickHouseConfig = ConfigOf<typeof clickhouseSettings> &
   Partial<ConfigOf<typeof clickhouseTopologySettings>>;
 
 export function checkClickHouse(config: ClickHouseConfig): readonly string[] {
-  const { clickhouseTlsCert, clickhouseTlsKey, clickhouseCluster, clickhouseKeeperPath } = config;
-  const faults: string[] = [];
-  if ((clickhouseTlsCert === undefined) !== (clickhouseTlsKey === undefined)) {
-    faults.push("--clickhouse-tls-cert and --clickhouse-tls-key go together: one of them is not set");
-  }
-  if (clickhouseKeeperPath !== undefined && clickhouseCluster === undefined) {
-    faults.push("--clickhouse-keeper-path is set, but --clickhouse-cluster is not");
-  }
-  return faults;
+  return config.clickhouseKeeperPath !== undefined && config.clickhouseCluster === undefined
+    ? ["--clickhouse-keeper-path is set, but --clickhouse-cluster is not"]
+    : [];
 }
 
 /** `readOnly`: the server refuses writes, whoever the user is. @throws CONFIG_INVALID */
-export async function openClickHouse(
+export function openClickHouse(
   { config, life }: With<ClickHouseConfig>,
+  certificates: BackendCertificates,
   { readOnly = false } = {},
-): Promise<ClickHouse> {
+): ClickHouse {
   const { clickhousePassword: password, clickhouseCluster: name, clickhouseKeeperPath: keeperPath } = config;
-  const { clickhouseTlsCa: ca, clickhouseTlsCert: cert, clickhouseTlsKey: key } = config;
-  const files = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
   const topology = name !== undefined && {
     kind: "cluster" as const,
     name,
@@ -149,7 +140,7 @@ export async function openClickHouse(
     username: config.clickhouseUser,
     readOnly,
     ...(password !== undefined && { password }),
-    ...(Object.keys(files).length > 0 && { tls: await readTlsFiles(files) }),
+    ...(certificates !== undefined && { certificates }),
     ...(topology && { topology }),
   });
   life.onStop("ClickHouse", () => clickhouse.close());

@@ -12,6 +12,6 @@ export function isWildcard(host: string): boolean {
 }
 
 /** How a browser on this machine reaches it: a wildcard is no address that one can go to. */
-export function urlOf(host: string, port: number): string {
-  return `http://${isWildcard(host) ? "localhost" : hostIn(host)}:${port}`;
+export function urlOf(host: string, port: number, scheme: "http" | "https" = "http"): string {
+  return `${scheme}://${isWildcard(host) ? "localhost" : hostIn(host)}:${port}`;
 }

@@ -1,6 +1,8 @@
 /** HTTP of programs other than the gateway's clicks: the API's framework with a server of its own. */
 import type { FastifyInstance } from "fastify";
 import { createApi, type Api } from "../../actors/adapters/http/api.ts";
+import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
+import type { ServerFiles } from "../../actors/adapters/tls/material.ts";
 import type { Authenticate } from "../../actors/keys/authenticate.ts";
 import { listenError } from "../../actors/runtime/listen-error.ts";
 import type { Program } from "./program.ts";
@@ -9,9 +11,12 @@ import type { Program } from "./program.ts";
 export function createProgramApi(
   program: Program<unknown>,
   authenticate: Authenticate = () => undefined,
+  /** With: the server that `listenHttp` makes speaks HTTPS, with anyone. */
+  certificates?: Certificates<ServerFiles>,
 ): Api {
   const { life, limits, logger, metrics, version } = program;
-  return createApi({ limits, logger, metrics, version, authenticate, readiness: life.readiness });
+  const deps = { limits, logger, metrics, version, authenticate, readiness: life.readiness };
+  return createApi(certificates === undefined ? deps : { ...deps, certificates });
 }
 
 /** @throws PORT_IN_USE, CONFIG_INVALID, naming the flag */

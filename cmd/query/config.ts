@@ -3,8 +3,8 @@ import type { ProgramSpec } from "../config/command-line.ts";
 import { optional, withDefault, type ConfigOf } from "../config/setting.ts";
 import { path } from "../config/kinds.ts";
 import * as all from "../config/settings.ts";
+import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
-import { checkTls } from "../lib/tls.ts";
 
 const settings = {
   ...all.programSettings,
@@ -13,6 +13,7 @@ const settings = {
   ...all.querySettings,
   dataDir: optional(path, "folder of a replica of the catalogue: with it an ad's report reads less"),
   ...all.tlsSettings,
+  ...all.publicTlsSettings,
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.clickhouseSettings,
@@ -29,6 +30,6 @@ export const querySpec: ProgramSpec<typeof settings> = {
     ...checkSharedState(config),
     ...checkKafka(config),
     ...checkClickHouse(config),
-    ...checkTls(config),
+    ...checkCertificates(config),
   ],
 };

@@ -8,13 +8,13 @@ import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
+import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
 import { assertServing, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi, listenHttp } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
-import { openTls } from "../lib/tls.ts";
 import type { QueryConfig } from "./config.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { registerReportRoutes } from "./routes.ts";
@@ -22,17 +22,21 @@ import { registerReportRoutes } from "./routes.ts";
 export async function startQuery(program: Program<QueryConfig>): Promise<Record<string, number>> {
   const { clock, config, life, limits, logger } = program;
   const { dataDir } = config;
-  const tls = await openTls(program, "query");
-  const states = openSharedStates(program);
-  const clickhouse = await openClickHouse(program, { readOnly: true });
-  const log = openKafka(program);
+  const certificates = await openProgramCertificates(program, "query");
+  const states = openSharedStates(program, certificates.redis);
+  const clickhouse = openClickHouse(program, certificates.clickhouse, { readOnly: true });
+  const log = openKafka(program, certificates.kafka);
   const keys = await openKeys(program, log);
   const replicated = dataDir === undefined ? undefined : await openCatalogue(program, log, dataDir);
   const routing = followRouting({ state: states.routing, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
-  const shards = openShardRouting(program, states.assignment, tls);
+  const shards = openShardRouting(program, states.assignment, certificates.programs);
 
-  const { app, requireScope } = createProgramApi(program, keys.authenticator.authenticate);
+  const { app, requireScope } = createProgramApi(
+    program,
+    keys.authenticator.authenticate,
+    certificates.public,
+  );
   const inUse = () => shardsInUse(routing.table, clock.now(), limits);
   registerReportRoutes(app, {
     reports: createReports({ clickhouse, limits, shards: inUse }),

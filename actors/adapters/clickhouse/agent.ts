@@ -8,6 +8,7 @@ import { Agent as HttpAgent, type IncomingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Timer } from "../../runtime/clock.ts";
+import { httpsAgent } from "../tls/clients.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** How long before the server a socket is let go: more than a request takes to arrive. */
@@ -19,9 +20,9 @@ export interface ServerAgent {
   heard(headers: IncomingHttpHeaders): void;
 }
 
-export function createAgent({ url, tls, maxSockets, idleSocketMs, clock }: ResolvedOptions): ServerAgent {
-  const common = { keepAlive: true, maxSockets };
-  const agent = url.startsWith("https:") ? new HttpsAgent({ ...common, ...tls }) : new HttpAgent(common);
+export function createAgent(options: ResolvedOptions): ServerAgent {
+  const { idleSocketMs, clock } = options;
+  const agent = plainAgent(options);
   let idleMs = idleSocketMs;
   const timers = new Map<Duplex, Timer>();
   const watched = new WeakSet<Duplex>();
@@ -53,4 +54,10 @@ export function createAgent({ url, tls, maxSockets, idleSocketMs, clock }: Resol
       idleMs = keptS === undefined ? idleSocketMs : Math.min(idleSocketMs, Number(keptS) * 1000 - MARGIN_MS);
     },
   };
+}
+
+function plainAgent({ url, certificates, maxSockets }: ResolvedOptions): HttpAgent {
+  const common = { keepAlive: true, maxSockets };
+  if (!url.startsWith("https:")) return new HttpAgent(common);
+  return certificates === undefined ? new HttpsAgent(common) : httpsAgent(certificates, common);
 }

@@ -52,10 +52,11 @@ test.each([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "ERR_TLS_CERT_ALTNAME_INVALID",
-])("%s is refused, and says where to look", (code) => {
+])("%s says where to look, and is waited for: files are renewed while programs run", (code) => {
+  expect(classifyError(systemError(code))).toBe("later");
   expect(asSinkError(systemError(code), "a query")).toMatchObject({
-    code: "COUNT_SINK_REJECTED",
-    message: expect.stringContaining("tls.ca"),
+    code: "COUNT_SINK_UNAVAILABLE",
+    message: expect.stringContaining("the server's certificate"),
   });
 });
 

@@ -11,6 +11,7 @@
  */
 import { ClickHouseError } from "@clickhouse/client";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
+import { tlsFault } from "../tls/faults.ts";
 
 export type ErrorClass = "soon" | "later" | "refuse";
 
@@ -55,10 +56,6 @@ export const ERROR_CLASSES: readonly (readonly [code: number, name: string, erro
 const classByName = new Map(ERROR_CLASSES.map(([, name, errorClass]) => [name, errorClass]));
 const classByCode = new Map(ERROR_CLASSES.map(([code, , errorClass]) => [code, errorClass]));
 
-/** A certificate that does not fit stays so until somebody changes a file. */
-const CERTIFICATE_FAULT =
-  /^(CERT_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID$|ERR_OSSL_)/;
-
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
@@ -67,7 +64,8 @@ export function classifyError(error: unknown): ErrorClass {
   if (error instanceof AdtallyError) return error.after === "retry" ? "soon" : "refuse";
   if (error instanceof ClickHouseError)
     return classByName.get(error.type ?? "") ?? classByCode.get(Number(error.code)) ?? "refuse";
-  return CERTIFICATE_FAULT.test(codeOf(error)) ? "refuse" : "soon";
+  // Whoever renews a file, here or there, mends it while this program runs.
+  return tlsFault(error, "clickhouse") === undefined ? "soon" : "later";
 }
 
 /** What to do about it, where the cause lies with the configuration. */
@@ -79,9 +77,8 @@ function advice(error: unknown): string {
   if (name === "TOO_MANY_PARTS") return "; merges are behind: it goes on by itself when they catch up";
   if (name === "NOT_ENOUGH_SPACE") return "; make room on the server's disk";
   if (name === "TABLE_IS_READ_ONLY") return "; the table's replica has lost its Keeper";
-  if (CERTIFICATE_FAULT.test(name))
-    return "; check that tls.ca holds the authority of the server's certificate, and that the URL's host is in it";
-  return "";
+  const fault = tlsFault(error, "clickhouse");
+  return fault === undefined ? "" : `; ${fault}`;
 }
 
 /** `doing` names what was asked: 'an insert'. */

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { readTlsFiles, resolveOptions } from "./options.ts";
+import { resolveOptions } from "./options.ts";
+import type { Certificates } from "../tls/certificates.ts";
+import type { AnyFiles } from "../tls/material.ts";
 import { retryWaitMs } from "./retry.ts";
 
-const pem = Buffer.from("a certificate");
+const certificates = {} as Certificates<AnyFiles>;
 
 describe("options that are refused, by what is wrong", () => {
   test.each([
@@ -12,9 +14,7 @@ describe("options that are refused, by what is wrong", () => {
     [{ url: "http://user:secret@host:8123" }, "by their own settings"],
     [{ url: "http://host:8123/database" }, "leave that out"],
     [{ url: "http://host:8123/?compression=1" }, "leave that out"],
-    [{ url: "http://host:8123", tls: { ca: pem } }, "write https://"],
-    [{ url: "https://host:8443", tls: { cert: pem } }, "needs its key"],
-    [{ url: "https://host:8443", tls: { key: pem } }, "needs its key"],
+    [{ url: "http://host:8123", certificates }, "write https://"],
   ])("%j", (options, why) => {
     expect(() => resolveOptions(options)).toThrow(
       expect.objectContaining({ code: "CONFIG_INVALID", message: expect.stringContaining(why) }),
@@ -25,13 +25,6 @@ describe("options that are refused, by what is wrong", () => {
     expect(() => resolveOptions({ url: "http://user:hunter2@host:8123" })).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining("hunter2") }),
     );
-  });
-
-  test("a file that is not there is named", async () => {
-    await expect(readTlsFiles({ ca: "/nowhere/ca.pem" })).rejects.toMatchObject({
-      code: "CONFIG_INVALID",
-      message: expect.stringContaining("/nowhere/ca.pem"),
-    });
   });
 });
 

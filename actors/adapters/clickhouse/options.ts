@@ -2,26 +2,22 @@
  * How a ClickHouse server is reached: address, rights, certificates, patience. Programs fill
  * these from their configuration; the embedded engine needs the URL alone.
  */
-import { readFile } from "node:fs/promises";
-import { AdtallyError, messageOf } from "../../core/errors.ts";
+import { AdtallyError } from "../../core/errors.ts";
 import { systemClock, systemRandom, type Clock, type RandomBytes } from "../../runtime/clock.ts";
+import type { Certificates } from "../tls/certificates.ts";
+import type { AnyFiles } from "../tls/material.ts";
 import { SINGLE_SERVER, checkTopology, type Topology } from "./topology.ts";
-
-/** PEM. */
-export interface ClickHouseTls {
-  /** Authority of the server's certificate; without it the ones that Node knows. */
-  readonly ca?: Buffer;
-  /** Client certificate and its key. With no password they are the login as well. */
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
 
 export interface ClickHouseOptions {
   /** http(s)://host:port, and nothing behind it. */
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
-  readonly tls?: ClickHouseTls;
+  /**
+   * Authority of the server's certificate (without: the ones that Node knows); a client certificate,
+   * which with no password is the login as well.
+   */
+  readonly certificates?: Certificates<AnyFiles>;
   /** A single server, unless this says otherwise. */
   readonly topology?: Topology;
   /** Only for reading: the server refuses writes, whoever the user is. */
@@ -40,17 +36,15 @@ export interface ClickHouseOptions {
   readonly random?: RandomBytes;
 }
 
-export interface ResolvedOptions extends Required<Omit<ClickHouseOptions, "username" | "password" | "tls">> {
-  readonly username: string;
-  readonly password: string;
-  readonly tls: ClickHouseTls | undefined;
+export interface ResolvedOptions extends Required<Omit<ClickHouseOptions, "certificates">> {
+  readonly certificates: Certificates<AnyFiles> | undefined;
 }
 
 const invalid = (what: string): AdtallyError => new AdtallyError("CONFIG_INVALID", `ClickHouse: ${what}`);
 
 /** @throws CONFIG_INVALID */
 export function resolveOptions(options: ClickHouseOptions): ResolvedOptions {
-  const { tls, username = "default", password = "" } = options;
+  const { certificates, username = "default", password = "" } = options;
   let url: URL;
   try {
     url = new URL(options.url);
@@ -67,10 +61,8 @@ export function resolveOptions(options: ClickHouseOptions): ResolvedOptions {
     );
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "")
     throw invalid(`the URL goes on behind host and port ('${url.pathname}${url.search}'); leave that out`);
-  if (tls !== undefined && url.protocol === "http:")
+  if (certificates !== undefined && url.protocol === "http:")
     throw invalid("certificates are given, but the URL is http://; write https://");
-  if ((tls?.cert === undefined) !== (tls?.key === undefined))
-    throw invalid("a client certificate needs its key, and a key its certificate: give both or none");
   if (options.topology !== undefined) checkTopology(options.topology);
   return {
     topology: SINGLE_SERVER,
@@ -84,38 +76,16 @@ export function resolveOptions(options: ClickHouseOptions): ResolvedOptions {
     ...options,
     username,
     password,
-    tls,
+    certificates,
   };
 }
 
 /** With a client certificate and no password, the certificate is the login. */
 export function certificateLogin({
-  tls,
+  certificates,
   username,
   password,
 }: ResolvedOptions): Record<string, string> | undefined {
-  if (tls?.cert === undefined || password !== "") return undefined;
+  if (certificates?.files.certPath === undefined || password !== "") return undefined;
   return { "X-ClickHouse-User": username, "X-ClickHouse-SSL-Certificate-Auth": "on" };
-}
-
-export interface TlsFiles {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
-
-/** @throws CONFIG_INVALID, naming the file that cannot be read */
-export async function readTlsFiles(files: TlsFiles): Promise<ClickHouseTls> {
-  const read = async (what: string, path: string): Promise<Buffer> => {
-    try {
-      return await readFile(path);
-    } catch (error) {
-      throw invalid(`the ${what} ${path} cannot be read: ${messageOf(error)}`);
-    }
-  };
-  return {
-    ...(files.ca === undefined ? {} : { ca: await read("authority's certificate", files.ca) }),
-    ...(files.cert === undefined ? {} : { cert: await read("client certificate", files.cert) }),
-    ...(files.key === undefined ? {} : { key: await read("client certificate's key", files.key) }),
-  };
 }

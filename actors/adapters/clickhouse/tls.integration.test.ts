@@ -1,101 +1,43 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+/** The client against an HTTPS server that asks for a client certificate, as ClickHouse does. */
 import { createServer, type Server } from "node:https";
-import { readFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import type { IncomingHttpHeaders } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Authority } from "../tls/authority.ts";
+import { testAuthority, validity, withFolder, type TestFiles } from "../tls/tls.fixture.ts";
 import { connectClickHouse } from "./client.ts";
-import { readTlsFiles, type ClickHouseOptions } from "./options.ts";
+import type { ClickHouseOptions } from "./options.ts";
 
-/** An HTTPS server that asks for a client certificate, as ClickHouse does; authorities by openssl. */
-let dir: string;
+let folder: Awaited<ReturnType<typeof withFolder>>;
+let authority: Authority;
+let own: TestFiles;
 let server: Server;
 let url: string;
-let seen: { readonly client: string | undefined; readonly headers: IncomingHttpHeaders };
+let seen: { readonly serial: string | undefined; readonly headers: IncomingHttpHeaders };
 
-function openssl(...args: readonly string[]): void {
-  execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
-}
-function makeAuthority(name: string): void {
-  openssl(
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    `/CN=${name}`,
-    "-keyout",
-    `${name}.key`,
-    "-out",
-    `${name}.pem`,
-  );
-}
-function makeCertificate(name: string, authority: string, subjectAltName: string): void {
-  openssl(
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    `/CN=${name}`,
-    "-addext",
-    `subjectAltName=${subjectAltName}`,
-    "-addext",
-    "basicConstraints=critical,CA:FALSE",
-    "-CA",
-    `${authority}.pem`,
-    "-CAkey",
-    `${authority}.key`,
-    "-keyout",
-    `${name}.key`,
-    "-out",
-    `${name}.pem`,
-  );
-}
-const file = (name: string) => path.join(dir, name);
-
-beforeAll(async () => {
-  dir = mkdtempSync(path.join(tmpdir(), "adtally-clickhouse-tls-"));
-  makeAuthority("authority");
-  makeAuthority("stranger");
-  makeCertificate("server", "authority", "IP:127.0.0.1");
-  makeCertificate("gateway", "authority", "DNS:gateway");
-  server = createServer(
-    {
-      ca: await readFile(file("authority.pem")),
-      cert: await readFile(file("server.pem")),
-      key: await readFile(file("server.key")),
-      requestCert: true,
-      rejectUnauthorized: false,
-    },
-    (request, response) => {
-      const socket = request.socket as TLSSocket;
-      const subject = socket.authorized ? socket.getPeerCertificate().subject.CN : undefined;
-      seen = { client: Array.isArray(subject) ? subject[0] : subject, headers: request.headers };
-      request.resume().on("end", () => response.end('{"a":1}\n'));
-    },
-  );
+async function serve(by: Authority, byHours = 0, hosts = ["127.0.0.1"]): Promise<void> {
+  const { certificate: cert, key } = await by.issue({ hosts, ...validity(byHours) });
+  const tls = { ca: authority.certificate, cert, key, requestCert: true, rejectUnauthorized: false };
+  server = createServer(tls, (request, response) => {
+    const socket = request.socket as TLSSocket;
+    const serial = socket.authorized ? socket.getPeerCertificate().serialNumber : undefined;
+    seen = { serial, headers: request.headers };
+    request.resume().on("end", () => response.end('{"a":1}\n'));
+  });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+beforeEach(async () => {
+  folder = await withFolder();
+  authority = await testAuthority();
+  own = folder.files("query");
+  await own.issue(authority, { program: "query" });
 });
-afterAll(async () => {
+afterEach(async () => {
   server.closeAllConnections();
   await new Promise((closed) => server.close(closed));
-  rmSync(dir, { recursive: true, force: true });
+  await folder.remove();
 });
 
 async function ask(options: Omit<ClickHouseOptions, "url">): Promise<unknown> {
@@ -108,20 +50,17 @@ async function ask(options: Omit<ClickHouseOptions, "url">): Promise<unknown> {
 }
 
 test("a server of the given authority is spoken to, with user and password", async () => {
-  const tls = await readTlsFiles({ ca: file("authority.pem") });
-  expect(await ask({ tls, username: "adtally", password: "secret" })).toEqual([{ a: 1 }]);
-  expect(seen.client).toBeUndefined();
+  await serve(authority);
+  const certificates = await own.openAuthority();
+  expect(await ask({ certificates, username: "adtally", password: "secret" })).toEqual([{ a: 1 }]);
+  expect(seen.serial).toBeUndefined();
   expect(seen.headers.authorization).toBe(`Basic ${Buffer.from("adtally:secret").toString("base64")}`);
 });
 
 test("a client certificate without a password is the login", async () => {
-  const tls = await readTlsFiles({
-    ca: file("authority.pem"),
-    cert: file("gateway.pem"),
-    key: file("gateway.key"),
-  });
-  await ask({ tls, username: "adtally" });
-  expect(seen.client).toBe("gateway");
+  await serve(authority);
+  await ask({ certificates: await own.open(), username: "adtally" });
+  expect(seen.serial).toBeDefined();
   expect(seen.headers).toMatchObject({
     "x-clickhouse-user": "adtally",
     "x-clickhouse-ssl-certificate-auth": "on",
@@ -130,23 +69,54 @@ test("a client certificate without a password is the login", async () => {
 });
 
 test("a client certificate beside a password is no login", async () => {
-  const tls = await readTlsFiles({
-    ca: file("authority.pem"),
-    cert: file("gateway.pem"),
-    key: file("gateway.key"),
-  });
-  await ask({ tls, username: "adtally", password: "secret" });
-  expect(seen.client).toBe("gateway");
+  await serve(authority);
+  await ask({ certificates: await own.open(), username: "adtally", password: "secret" });
+  expect(seen.serial).toBeDefined();
   expect(seen.headers["x-clickhouse-ssl-certificate-auth"]).toBeUndefined();
   expect(seen.headers.authorization).toBeDefined();
 });
 
-test.each([
-  ["another authority's server", async () => readTlsFiles({ ca: file("stranger.pem") })],
-  ["a private authority's server, where none is given", () => Promise.resolve({})],
-])("%s is refused, and the message says where to look", async (_, tls) => {
-  await expect(ask({ tls: await tls(), password: "secret" })).rejects.toMatchObject({
-    code: "COUNT_SINK_REJECTED",
-    message: expect.stringContaining("tls.ca"),
-  });
+test("the certificate was read at the start alone: a renewed one is shown by the next connection", async () => {
+  await serve(authority);
+  const certificates = await own.open();
+  const clickhouse = connectClickHouse({ url, certificates, username: "adtally", idleSocketMs: 20 });
+  await clickhouse.rows("SELECT 1 AS a");
+  const first = seen.serial;
+  await own.issue(authority, { program: "query" });
+  const serial = async () => {
+    await clickhouse.rows("SELECT 1 AS a");
+    return seen.serial;
+  };
+  await expect.poll(serial, { interval: 50 }).not.toBe(first);
+  expect(seen.serial).toBeDefined();
+  await clickhouse.close();
+});
+
+test.each<[string, RegExp, () => Promise<void>]>([
+  [
+    "another authority's",
+    /is of no authority in --clickhouse-tls-ca/,
+    async () => serve(await testAuthority("a stranger's")),
+  ],
+  ["an expired one", /CERT_HAS_EXPIRED.*has expired: renew it/, () => serve(authority, -1.5)],
+  [
+    "another host's",
+    /ALTNAME_INVALID.*does not name the host that it is reached at/,
+    () => serve(authority, 0, ["clickhouse.example"]),
+  ],
+])(
+  "a server's certificate is refused by name: %s; and waited for, as it may be renewed",
+  async (_, why, begin) => {
+    await begin();
+    const asking = ask({ certificates: await own.openAuthority(), password: "secret" });
+    await expect(asking).rejects.toMatchObject({
+      code: "COUNT_SINK_UNAVAILABLE",
+      message: expect.stringMatching(why) as string,
+    });
+  },
+);
+
+test("a private authority's server is refused where no authority is given", async () => {
+  await serve(authority);
+  await expect(ask({ password: "secret" })).rejects.toThrow(/--clickhouse-tls-ca/);
 });

@@ -21,7 +21,7 @@
  *     `reconnectMinMs`: no storm of connections against a broker that comes back.
  *  N6 Topics are never made by asking for them.
  */
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import kafkajs, { type ISocketFactory } from "kafkajs";
 import Cluster, { type Broker } from "kafkajs/src/cluster/index.js";
@@ -236,7 +236,7 @@ export class Brokers {
     const socket =
       tls === undefined
         ? connectTcp(plain, onConnect)
-        : connectTls({ servername: host, ...tls, ...plain }, onConnect);
+        : connectTls({ ...(isIP(host) === 0 && { servername: host }), ...tls, ...plain }, onConnect);
     const address = `${host}:${port}`;
     const sockets = this.#sockets.get(address) ?? new Set();
     this.#sockets.set(address, sockets.add(socket));

@@ -1,6 +1,7 @@
 /** What a broker's error codes and kafkajs' own errors mean for a click log. */
 import { errorCodes } from "kafkajs/src/protocol/error.js";
 import { messageOf } from "../../core/errors.ts";
+import { withTlsFault } from "../tls/faults.ts";
 
 export const NO_ERROR = 0;
 export const OFFSET_OUT_OF_RANGE = 1;
@@ -55,7 +56,7 @@ export function isLeaderStale(code: number): boolean {
 /** kafkajs wraps what went wrong in what it did about it: the cause says more. */
 export function describeError(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return messageOf(cause);
+  return withTlsFault(messageOf(cause), cause, "kafka");
 }
 
 /**

@@ -8,6 +8,7 @@ import kafkajs, { type Admin } from "kafkajs";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../runtime/log.ts";
 import { assertKafkaConfig, type KafkaConfig } from "./config.ts";
+import { describeError } from "./protocol-errors.ts";
 import "./repairs.ts";
 
 const REQUEST_MS = 10_000;
@@ -146,7 +147,7 @@ async function untilLed(admin: Admin, topic: string): Promise<void> {
 /** kafkajs' “Topic creation errors” holds what they are in a list of its own. */
 function detailOf(error: unknown): string {
   const each = error instanceof AggregateError || hasErrors(error) ? error.errors.map(messageOf) : [];
-  return [messageOf(error), ...each].join("; ");
+  return [describeError(error), ...each].join("; ");
 }
 
 function hasErrors(error: unknown): error is { readonly errors: readonly unknown[] } {

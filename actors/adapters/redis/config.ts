@@ -6,7 +6,8 @@ import { AdtallyError } from "../../core/errors.ts";
 export interface RedisConfig {
   /** redis://[user[:password]@]host[:port][/database]; rediss:// for TLS. */
   readonly url: string;
-  /** Takes the place of the URL's password, so that the secret can come from elsewhere. */
+  /** These take the place of the URL's, so that the secret can come from elsewhere. */
+  readonly username?: string;
   readonly password?: string;
   /** Certificates; given, they ask for TLS whatever the URL says. */
   readonly tls?: ConnectionOptions;
@@ -41,7 +42,7 @@ export function parseRedisConfig(config: RedisConfig): RedisPlace {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = url.port === "" ? DEFAULT_PORT : Number(url.port);
   const password = config.password ?? secretOf(url.password);
-  const username = secretOf(url.username);
+  const username = config.username ?? secretOf(url.username);
   if (username !== undefined && password === undefined) throw invalid("a user is given, but no password");
   const tls = config.tls ?? (url.protocol === "rediss:" ? {} : undefined);
   return {

@@ -20,6 +20,7 @@ import { AdtallyError } from "../../core/errors.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import { withDeadline } from "../../runtime/deadline.ts";
 import type { Logger } from "../../runtime/log.ts";
+import { withTlsFault } from "../tls/faults.ts";
 import type { RedisPlace } from "./config.ts";
 
 export type LinkState = "idle" | "connecting" | "ready" | "lost" | "closed";
@@ -111,7 +112,7 @@ export function createLink({ place, role, limits, clock, logger }: LinkDeps): Li
 
   client.on("error", (error: NodeJS.ErrnoException) => {
     // Node's error of several addresses that all refuse has a code and no message.
-    lastError = error.message || error.code || "unknown error";
+    lastError = withTlsFault(error.message || error.code || "unknown error", error, "redis");
   });
   client.on("ready", () => {
     lastError = undefined;

@@ -53,6 +53,8 @@ export async function readMaterial<F extends AnyFiles>(
   mustBeSigned = false,
 ): Promise<Material<F>> {
   const { caPath, certPath, keyPath }: AnyFiles = files;
+  const lone = certPath === undefined ? keyPath : keyPath === undefined ? certPath : undefined;
+  if (lone !== undefined) throw invalid(lone, "a certificate needs its key, and a key its certificate");
   const [ca, cert, key] = await Promise.all([caPath, certPath, keyPath].map(read));
   const authorities = caPath === undefined || ca === undefined ? [] : authoritiesIn(caPath, ca, nowMs);
   const first = authorities[0];

@@ -8,7 +8,7 @@ import { silentLogger } from "../../runtime/log.ts";
 import { createAuthority } from "./authority.ts";
 import { openCertificates, type Certificates } from "./certificates.ts";
 import type { Authority, IssueRequest, Pem } from "./authority.ts";
-import type { CertificateFiles } from "./material.ts";
+import type { AnyFiles, CertificateFiles } from "./material.ts";
 import type { Program } from "./names.ts";
 
 const HOUR_MS = 3_600_000;
@@ -26,11 +26,15 @@ export interface TestFiles {
   write(ca: string, own: Pem): Promise<void>;
   issue(authority: Authority, request?: Partial<IssueRequest>, ca?: string): Promise<void>;
   open(program?: Program): Promise<Certificates>;
+  /** To check others by, without a certificate of one's own. */
+  openAuthority(): Promise<Certificates<AnyFiles>>;
 }
 
 export async function withFolder(): Promise<{ files(name: string): TestFiles; remove(): Promise<void> }> {
   const dir = await mkdtemp(path.join(tmpdir(), "adtally-tls-"));
-  const opened: Certificates[] = [];
+  const opened: { close(): void }[] = [];
+  const limits = { ...DEFAULT_LIMITS, certificatePollMs: 20 };
+  const common = { limits, clock: systemClock, logger: silentLogger };
   const put = async (to: string, text: string) => {
     await writeFile(`${to}.new`, text, { mode: 0o600 });
     await rename(`${to}.new`, to);
@@ -54,9 +58,16 @@ export async function withFolder(): Promise<{ files(name: string): TestFiles; re
           );
         },
         async open(program) {
-          const limits = { ...DEFAULT_LIMITS, certificatePollMs: 20 };
-          const deps = { files, limits, clock: systemClock, logger: silentLogger };
+          const deps = { ...common, files };
           const certificates = await openCertificates(program === undefined ? deps : { ...deps, program });
+          opened.push(certificates);
+          return certificates;
+        },
+        async openAuthority() {
+          const certificates = await openCertificates<AnyFiles>({
+            ...common,
+            files: { caPath: files.caPath },
+          });
           opened.push(certificates);
           return certificates;
         },
