@@ -3,9 +3,13 @@ import { spawn } from "node:child_process";
 
 const OUTPUT_CHARS = 4_000;
 
-export async function runCommand(command: string, args: readonly string[], cwd?: string): Promise<string> {
+export async function runCommand(
+  command: string,
+  args: readonly string[],
+  where: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], cwd });
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...where });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.on("data", (chunk: Buffer) => (output += chunk.toString()));

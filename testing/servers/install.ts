@@ -3,9 +3,10 @@
  * machine need, into .cache/servers. Each says what it lacks; any of them fails the whole.
  */
 import { installKafka } from "./kafka-install.ts";
+import { installK6 } from "./k6-install.ts";
 import { installRedis } from "./redis.ts";
 
-const results = await Promise.allSettled([installKafka(), installRedis()]);
+const results = await Promise.allSettled([installKafka(), installRedis(), installK6()]);
 for (const result of results) {
   if (result.status === "rejected") {
     const why = result.reason instanceof Error ? result.reason.message : String(result.reason);

@@ -51,7 +51,7 @@ async function install(folder: string): Promise<void> {
       `-DoutputDirectory=${lib}`,
       "-DincludeScope=runtime",
     ],
-    folder,
+    { cwd: folder },
   );
   rmSync(repository, { recursive: true, force: true });
 

@@ -1,0 +1,60 @@
+/** The tokens that a run clicks, issued by the target as a page gets them, in a file for k6. */
+import { createWriteStream } from "node:fs";
+import { once } from "node:events";
+import { callJson, type TestAd } from "../lib/ads.ts";
+import type { TokenGroup } from "./scenarios.ts";
+
+const MOST_A_CALL = 10_000;
+const AT_ONCE = 4;
+
+interface Issued {
+  readonly impressions: readonly { readonly token: string }[];
+}
+
+async function issue(url: string, adId: bigint, count: number): Promise<string[]> {
+  const tokens: string[] = [];
+  while (tokens.length < count) {
+    const body = { ad_id: String(adId), count: Math.min(MOST_A_CALL, count - tokens.length) };
+    const { impressions } = await callJson<Issued>(`${url}/v1/impressions`, body);
+    for (const { token } of impressions) tokens.push(token);
+  }
+  return tokens;
+}
+
+/** By how many tokens of each ad a group is made up; the first ad is the hot one. */
+function amounts({ count, hotShare }: TokenGroup, ads: readonly TestAd[]): number[] {
+  const hot = Math.round(count * hotShare);
+  const each = Math.ceil((count - hot) / ads.length);
+  return ads.map((_, i) => each + (i === 0 ? hot : 0));
+}
+
+/** Mixed so that any stretch of them has the group's shares: each ad's tokens lie evenly over the whole. */
+function mixed(byAd: readonly (readonly string[])[]): string[] {
+  const placed = byAd.flatMap((tokens, ad) =>
+    tokens.map((token, i) => ({ at: (i + (ad + 0.5) / byAd.length) / tokens.length, token })),
+  );
+  return placed.sort((a, b) => a.at - b.at).map(({ token }) => token);
+}
+
+/** Writes a group's tokens, one a line. */
+export async function writeTokens(
+  file: string,
+  url: string,
+  ads: readonly TestAd[],
+  groups: readonly TokenGroup[],
+): Promise<void> {
+  const out = createWriteStream(file);
+  for (const group of groups) {
+    const wanted = amounts(group, ads);
+    const byAd: string[][] = [];
+    for (let i = 0; i < ads.length; i += AT_ONCE) {
+      const some = ads.slice(i, i + AT_ONCE);
+      byAd.push(...(await Promise.all(some.map(({ adId }, k) => issue(url, adId, wanted[i + k]!)))));
+    }
+    for (const token of mixed(byAd).slice(0, group.count)) {
+      if (!out.write(`${token}\n`)) await once(out, "drain");
+    }
+  }
+  out.end();
+  await once(out, "close");
+}

@@ -1,0 +1,116 @@
+/**
+ * What every scenario is told and offers, inside k6: the tokens prepared for it, the rate at
+ * which they are clicked, and the thresholds that fail the run.
+ *
+ *  K1 A token is clicked by one iteration alone, unless the scenario repeats it by intent.
+ *  K2 The rate is an arrival rate: it does not wait for answers. A dropped iteration would leave
+ *     the offered rate unproven, so one fails the run.
+ *  K3 Latencies are judged after the warm-up; clicks are counted from the first on.
+ */
+import exec from "k6/execution";
+import type { Options, Scenario } from "k6/options";
+import { SharedArray } from "k6/data";
+
+function setting(name: string): string {
+  const value = __ENV[name];
+  if (value === undefined) throw new Error(`${name} is not set: run npm run loadtest -- --help`);
+  return value;
+}
+
+export const url = setting("ADTALLY_URL");
+export const reportUrl = setting("ADTALLY_REPORT_URL");
+export const grpcAddress = setting("ADTALLY_GRPC");
+export const key = setting("ADTALLY_KEY");
+export const rate = Number(setting("ADTALLY_RATE"));
+export const durationSeconds = Number(setting("ADTALLY_SECONDS"));
+export const advertisers = setting("ADTALLY_ADVERTISERS").split(",");
+const knee = Number(setting("ADTALLY_RAMP_TO"));
+const p99Ms = Number(setting("ADTALLY_P99_MS"));
+
+export const WARM_UP_SECONDS = 5;
+const RAMP_STEPS = 10;
+
+const tokens = new SharedArray("tokens", () => open(setting("ADTALLY_TOKENS")).trimEnd().split("\n"));
+
+/** Token number `i` of those prepared. */
+export function token(i: number): string {
+  const text = tokens[i];
+  if (text === undefined) throw new Error(`token ${i} was not prepared: ${tokens.length} were`);
+  return text;
+}
+
+/** Clicks of the warm-up, which the load's own follow. */
+export const warmUpClicks = (clicksASecond: number): number =>
+  Math.ceil((clicksASecond / 2) * WARM_UP_SECONDS) + 1;
+
+/** This iteration's number among all of its scenario. */
+export const iteration = (): number => exec.scenario.iterationInTest;
+
+/** How many virtual users an arrival rate may need while answers take up to a quarter of a second. */
+const users = (iterationsASecond: number) => ({
+  preAllocatedVUs: Math.min(400, Math.max(10, Math.ceil(iterationsASecond / 40))),
+  maxVUs: Math.max(20, Math.ceil(iterationsASecond / 4)),
+});
+
+export function warmUp(run: string, iterationsASecond: number): Scenario {
+  const each = Math.max(1, Math.round(iterationsASecond / 2));
+  return {
+    executor: "constant-arrival-rate",
+    exec: run,
+    rate: each,
+    timeUnit: "1s",
+    duration: `${WARM_UP_SECONDS}s`,
+    ...users(each),
+  };
+}
+
+/** The load itself: the rate held, or raised in steps to where it breaks. */
+export function load(run: string, iterationsASecond: number, most = 0): Scenario {
+  const startTime = `${WARM_UP_SECONDS}s`;
+  const timing = { exec: run, timeUnit: "1s", startTime };
+  if (most <= iterationsASecond) {
+    const held = { rate: Math.max(1, Math.round(iterationsASecond)), duration: `${durationSeconds}s` };
+    return { executor: "constant-arrival-rate", ...timing, ...held, ...users(iterationsASecond) };
+  }
+  const step = (most - iterationsASecond) / (RAMP_STEPS - 1);
+  const stages = Array.from({ length: RAMP_STEPS }, (_, i) => Math.round(iterationsASecond + i * step));
+  return {
+    executor: "ramping-arrival-rate",
+    ...timing,
+    startRate: Math.round(iterationsASecond),
+    stages: stages.map((target) => ({ target, duration: `${Math.ceil(durationSeconds / RAMP_STEPS)}s` })),
+    ...users(most),
+  };
+}
+
+/** To what rate this run is raised; 0 where it is held. */
+export const rampTo = (): number => knee;
+
+/** Options of a run of these scenarios, `judged` by the latency of theirs that carry clicks. */
+export function offered(scenarios: Record<string, Scenario>, judged: readonly string[]): Options {
+  const of = (metric: string, scenario: string) => `${metric}{scenario:${scenario}}`;
+  const thresholds: Record<string, string[]> = {
+    clicks_refused: ["count==0"],
+    clicks_unanswered: ["count==0"],
+    checks: ["rate==1"],
+    // No bound: k6 tells a scenario's figures apart only where a threshold asks for them.
+    "clicks_sent{scenario:warm_up}": ["count>=0"],
+  };
+  for (const name of judged) {
+    thresholds[of("click_ms", name)] = [`p(95)<${p99Ms / 2}`, `p(99)<${p99Ms}`];
+    thresholds[of("dropped_iterations", name)] = ["count==0"];
+  }
+  return {
+    scenarios,
+    thresholds,
+    discardResponseBodies: true,
+    maxRedirects: 0,
+    summaryTrendStats: ["min", "avg", "med", "p(95)", "p(99)", "p(99.9)", "max"],
+    systemTags: ["scenario", "status", "method", "name", "error_code"],
+  };
+}
+
+/** Writes k6's figures where the command that started it reads them. */
+export function handleSummary(data: object): Record<string, string> {
+  return { [setting("ADTALLY_SUMMARY")]: JSON.stringify(data) };
+}
