@@ -9,6 +9,9 @@ import { defaultEngineLimits } from "../../actors/adapters/clickhouse/engine/lim
 import { startEngineServer } from "../../actors/adapters/clickhouse/engine/engine.ts";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
+import { tuneCollector } from "../../actors/runtime/heap.ts";
+
+tuneCollector();
 
 // Each running query holds a thread of libuv's pool, which is sized at its first use.
 process.env["UV_THREADPOOL_SIZE"] ??= String(defaultEngineLimits.maxRunning + 4);

@@ -11,6 +11,7 @@ import pino from "pino";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import { assertLimits, DEFAULT_LIMITS, type Limits } from "../../actors/core/limits.ts";
 import { systemClock, systemRandom, type Clock, type RandomBytes } from "../../actors/runtime/clock.ts";
+import { tuneCollector } from "../../actors/runtime/heap.ts";
 import type { Logger } from "../../actors/runtime/log.ts";
 import { createMetrics, type Metrics } from "../../actors/runtime/metrics.ts";
 import type { ProgramSpec } from "../config/command-line.ts";
@@ -50,6 +51,7 @@ export async function runProgram<S extends CommonSettings>(
   spec: ProgramSpec<S>,
   start: Start<ConfigOf<S>>,
 ): Promise<void> {
+  tuneCollector();
   const config = configure(spec, PROGRAM_VERSION);
   const { hostName, logLevel, drainNoticeMs } = config as ConfigOf<CommonSettings>;
   const logger = pino(

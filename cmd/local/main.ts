@@ -4,10 +4,12 @@ import pino from "pino";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { systemClock, systemRandom } from "../../actors/runtime/clock.ts";
+import { tuneCollector } from "../../actors/runtime/heap.ts";
 import { isWildcard } from "../lib/public-url.ts";
 import { readConfig } from "./config.ts";
 import { startLocal } from "./local.ts";
 
+tuneCollector();
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
