@@ -4,10 +4,17 @@
  * Sizing: m = -n·ln(p) / ln(2)² bits and k = m/n·ln(2) probes (Bloom 1970); the k probes come
  * from two hashes, h1 + i·h2 (Kirsch and Mitzenmacher 2006: no loss of asymptotic accuracy).
  */
-export interface BloomFilter {
+export interface BloomParts {
   readonly capacity: number;
-  readonly byteLength: number;
+  /** Bits set and asked for an id. */
+  readonly probes: number;
+  /** Ids added. */
   readonly count: number;
+  readonly words: Uint32Array;
+}
+
+export interface BloomFilter extends BloomParts {
+  readonly byteLength: number;
   add(h1: number, h2: number): void;
   mayContain(h1: number, h2: number): boolean;
 }
@@ -17,11 +24,19 @@ const LN2_SQUARED = Math.LN2 * Math.LN2;
 export function createBloom(capacity: number, falsePositiveRate: number): BloomFilter {
   const bitCount = Math.max(64, Math.ceil((-capacity * Math.log(falsePositiveRate)) / LN2_SQUARED));
   const words = new Uint32Array(Math.ceil(bitCount / 32));
+  const probes = Math.max(1, Math.round(((words.length * 32) / capacity) * Math.LN2));
+  return restoreBloom({ capacity, probes, count: 0, words });
+}
+
+/** Goes on with the parts of an earlier filter; `words` are its own from here on. */
+export function restoreBloom(parts: BloomParts): BloomFilter {
+  const { capacity, probes, words } = parts;
   const bits = words.length * 32;
-  const probes = Math.max(1, Math.round((bits / capacity) * Math.LN2));
-  let count = 0;
+  let { count } = parts;
   return {
     capacity,
+    probes,
+    words,
     byteLength: words.byteLength,
     get count() {
       return count;

@@ -15,6 +15,7 @@ function shelf() {
   const runs: Run[] = [];
   return {
     runs,
+    filters: new Map<number, Buffer>(),
     readBuckets: (keys: readonly BucketKey[]) =>
       keys.map(
         ({ slice, run, bucket }) =>
@@ -25,6 +26,17 @@ function shelf() {
 
 function indexWith(reader: ReturnType<typeof shelf>): DedupIndex {
   return new DedupIndex({ sliceMs: SLICE_MS, falsePositiveRate: 0.01, runIds: 64 }, reader);
+}
+
+/** The number of runs that were read for it. */
+function restore(index: DedupIndex, { runs, filters }: ReturnType<typeof shelf>): number {
+  let read = 0;
+  const stored = { runs, filters: [...filters].map(([slice, bytes]) => ({ slice, bytes })) };
+  index.restore(stored, ({ slice, run }) => {
+    read += 1;
+    return runs.find((found) => found.slice === slice && found.run === run)!.buckets;
+  });
+  return read;
 }
 
 /** The first two words of an id of the given slice. */
@@ -38,7 +50,7 @@ describe("DedupIndex", () => {
     const step = fc.oneof(
       { weight: 20, arbitrary: fc.record({ slice: fc.integer({ min: 5, max: 8 }), id: fc.nat(400) }) },
       { weight: 1, arbitrary: fc.constant("save" as const) },
-      { weight: 1, arbitrary: fc.constant("restart" as const) },
+      { weight: 1, arbitrary: fc.constantFrom("restart" as const, "rot" as const) },
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
@@ -47,13 +59,16 @@ describe("DedupIndex", () => {
         const oracle = new Map<string, number>();
         let offset = 0;
         for (const item of steps) {
-          if (item === "save" || item === "restart") {
-            const runs = index.takeRuns(offset);
+          if (typeof item === "string") {
+            const { runs, filters } = index.take(offset);
             reader.runs.push(...runs);
-            index.saved(runs);
+            for (const each of filters) reader.filters.set(each.slice, each.bytes);
+            index.saved(runs, filters);
             if (item === "save") continue;
+            if (item === "rot")
+              for (const bytes of reader.filters.values()) bytes[offset % bytes.length]! ^= 1 << (offset % 8);
             index = indexWith(reader);
-            for (const run of reader.runs) index.restore(run, run.buckets);
+            restore(index, reader);
             continue;
           }
           const [w0, w1] = timeWords(item.slice);
@@ -70,14 +85,72 @@ describe("DedupIndex", () => {
     );
   });
 
+  describe("restored", () => {
+    /** 20 saves of 500 ids in one slice. */
+    function saved() {
+      const reader = shelf();
+      const index = indexWith(reader);
+      const [w0, w1] = timeWords(9);
+      for (let save = 1; save <= 20; save++) {
+        for (let id = 0; id < 500; id++) index.add(w0, w1, save, id, save, id);
+        const { runs, filters } = index.take(save);
+        reader.runs.push(...runs);
+        for (const { slice, bytes } of filters) reader.filters.set(slice, bytes);
+        index.saved(runs, filters);
+      }
+      const verify = (again: DedupIndex) => {
+        expect(again.stats).toMatchObject({ ids: 10_000, slices: 1 });
+        for (let save = 1; save <= 20; save++)
+          for (let id = 0; id < 500; id += 7)
+            expect(again.find(w0, w1, save, id)).toEqual({ offset: save, row: id });
+        let wrong = 0;
+        const before = again.stats.storeLookups;
+        for (let id = 0; id < 10_000; id++) if (again.find(w0, w1, 99, id) !== undefined) wrong += 1;
+        expect(wrong).toBe(0);
+        expect(again.stats.storeLookups - before).toBeLessThan(300);
+      };
+      return { reader, verify };
+    }
+
+    test("with its filters, at most an eighth of the ids is read again", () => {
+      const { reader, verify } = saved();
+      const again = indexWith(reader);
+      expect(restore(again, reader)).toBeLessThanOrEqual(2);
+      verify(again);
+    });
+
+    test.each([
+      ["no filters", () => undefined],
+      ["filters of another format", (bytes: Buffer) => bytes.writeUInt32LE(2, 0)],
+      ["a flipped bit in a filter", (bytes: Buffer) => (bytes[bytes.length - 40]! ^= 4)],
+      ["a flipped bit in what run they reach to", (bytes: Buffer) => (bytes[15]! ^= 1)],
+      ["a CRC that is wrong", (bytes: Buffer) => (bytes[5]! ^= 1)],
+    ] as const)("%s: made again from all runs", (name, damage) => {
+      const { reader, verify } = saved();
+      if (name === "no filters") reader.filters.clear();
+      for (const bytes of reader.filters.values()) damage(bytes);
+      const again = indexWith(reader);
+      expect(restore(again, reader)).toBe(20);
+      verify(again);
+    });
+
+    test("filters that were cut short are made again from all runs", () => {
+      const { reader, verify } = saved();
+      for (const [slice, bytes] of reader.filters) reader.filters.set(slice, bytes.subarray(0, 12));
+      const again = indexWith(reader);
+      expect(restore(again, reader)).toBe(20);
+      verify(again);
+    });
+  });
+
   test("a position beyond 32 bits comes back from a run", () => {
     const reader = shelf();
     const index = indexWith(reader);
     const [w0, w1] = timeWords(9);
     index.add(w0, w1, 1, 2, 2 ** 39 + 5, 8_191);
-    const runs = index.takeRuns(1);
+    const { runs, filters } = index.take(1);
     reader.runs.push(...runs);
-    index.saved(runs);
+    index.saved(runs, filters);
     expect(index.unsavedIds).toBe(0);
     expect(index.find(w0, w1, 1, 2)).toEqual({ offset: 2 ** 39 + 5, row: 8_191 });
   });
@@ -94,9 +167,8 @@ describe("DedupIndex", () => {
 
   test("a run that holds fewer ids than its header says is an impossible state", () => {
     const index = indexWith(shelf());
-    expect(() => index.restore({ slice: 1, run: 1, bucketBits: 0, ids: 2 }, [Buffer.alloc(24)])).toThrow(
-      /holds 1 ids, not 2/,
-    );
+    const stored = { runs: [{ slice: 1, run: 1, bucketBits: 0, ids: 2 }], filters: [] };
+    expect(() => index.restore(stored, () => [Buffer.alloc(24)])).toThrow(/holds 1 ids, not 2/);
   });
 });
 

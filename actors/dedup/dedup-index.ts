@@ -11,14 +11,18 @@
  *  D1 An id that was added is found until its slice is dropped: a Bloom filter never says no
  *     to an id that was added, and nothing is evicted.
  *  D2 The first position added for an id stays: adding it again changes nothing.
- *  D3 `takeRuns` and `saved` bracket a store write: between them the ids are found in memory,
+ *  D3 `take` and `saved` bracket a store write: between them the ids are found in memory,
  *     after it in the store.
+ *  D4 A stored filter holds every id of the slice's runs up to the one that it names: those runs
+ *     are not read at a start. Filters are stored again when they have grown by an eighth: some
+ *     10 bytes an id are written for it, and at most an eighth of the ids is read.
  */
 import { hash128 } from "../core/hash.ts";
 import { invariant } from "../core/errors.ts";
 import { createBloom, type BloomFilter } from "./bloom.ts";
 import { IdTable, type LogPosition } from "./id-table.ts";
 import { buildRuns, bucketOf, findInBucket, type Run, type RunHeader } from "./run.ts";
+import { decodeFilters, encodeFilters, type StoredFilters } from "./stored-filters.ts";
 
 /** Reads a shard's stored runs, synchronously: the store is in this process. @throws STORE_CORRUPT */
 export interface RunReader {
@@ -44,11 +48,30 @@ interface Slice {
   /** Each new filter doubles the last one's capacity and halves its error: the sum stays under the rate. */
   readonly filters: BloomFilter[];
   readonly runs: RunHeader[];
+  /** Ids that the stored filters hold, and the run that they reach to (D4). */
+  storedIds: number;
+  storedTo: number;
+}
+
+/** What a save adds to the store. */
+export interface DedupSave {
+  readonly runs: readonly Run[];
+  /** Each in place of what was stored of its slice. */
+  readonly filters: readonly StoredFilters[];
+}
+
+/** What the store has. */
+export interface StoredDedup {
+  readonly runs: readonly RunHeader[];
+  readonly filters: readonly StoredFilters[];
 }
 
 const SEED_1 = 0x0b100f11;
 const SEED_2 = 0x0b100f12;
 const FIRST_FILTER_IDS = 4_096;
+/** Of what is stored of a slice's filters, and of a run: less is not worth a write (D4). */
+const FILTER_GROWTH = 1 / 8;
+const LEAST_GROWTH_OF_RUN = 1 / 32;
 
 export class DedupIndex {
   readonly #options: DedupOptions;
@@ -114,17 +137,47 @@ export class DedupIndex {
     return buildRuns(this.#recent, (w0, w1) => this.sliceOf(w0, w1), run);
   }
 
-  saved(runs: readonly RunHeader[]): void {
+  /** The same, and the filters that have grown. */
+  take(run: number): DedupSave {
+    const filters: StoredFilters[] = [];
+    const least = this.#options.runIds * LEAST_GROWTH_OF_RUN;
+    for (const [number, slice] of this.#slices) {
+      const grown = slice.ids - slice.storedIds;
+      if (grown < Math.max(1, least, slice.storedIds * FILTER_GROWTH)) continue;
+      filters.push({ slice: number, bytes: encodeFilters(run, slice.filters) });
+    }
+    return { runs: this.takeRuns(run), filters };
+  }
+
+  saved(runs: readonly RunHeader[], filters: readonly StoredFilters[]): void {
     for (const { slice, run, bucketBits, ids } of runs) {
       this.#sliceFor(slice).runs.push({ slice, run, bucketBits, ids });
+    }
+    for (const { slice: number } of filters) {
+      const slice = this.#sliceFor(number);
+      slice.storedIds = slice.ids;
     }
     this.#recent.clear();
   }
 
-  /** Takes a stored run in at recovery: its header, and its buckets for the filter. */
-  restore(header: RunHeader, buckets: Iterable<Buffer>): void {
-    const slice = this.#sliceFor(header.slice, header.ids);
-    slice.runs.push(header);
+  /** Takes in what the store has, at recovery; `scan` reads a run's buckets. */
+  restore({ runs, filters }: StoredDedup, scan: (header: RunHeader) => Iterable<Buffer>): void {
+    for (const { slice, bytes } of filters) {
+      const found = decodeFilters(bytes);
+      if (found === undefined) continue;
+      const ids = found.filters.reduce((sum, { count }) => sum + count, 0);
+      this.#slices.set(slice, { ids, filters: found.filters, runs: [], storedIds: ids, storedTo: found.run });
+    }
+    const expected = new Map<number, number>();
+    for (const { slice, ids } of runs) expected.set(slice, (expected.get(slice) ?? 0) + ids);
+    for (const header of runs) {
+      const slice = this.#sliceFor(header.slice, expected.get(header.slice));
+      slice.runs.push(header);
+      if (header.run > slice.storedTo) this.#restoreRun(slice, header, scan(header));
+    }
+  }
+
+  #restoreRun(slice: Slice, header: RunHeader, buckets: Iterable<Buffer>): void {
     let ids = 0;
     for (const bucket of buckets) {
       for (let at = 0; at < bucket.length; at += 24) {
@@ -157,7 +210,8 @@ export class DedupIndex {
       // The slice before tells the traffic: one well-sized filter is probed faster than several.
       const before = this.#slices.get(number - 1)?.ids ?? 0;
       const capacity = Math.max(FIRST_FILTER_IDS, expectedIds, Math.ceil(before * 1.1));
-      slice = { ids: 0, filters: [createBloom(capacity, this.#options.falsePositiveRate / 2)], runs: [] };
+      const filters = [createBloom(capacity, this.#options.falsePositiveRate / 2)];
+      slice = { ids: 0, filters, runs: [], storedIds: 0, storedTo: -1 };
       this.#slices.set(number, slice);
     }
     return slice;

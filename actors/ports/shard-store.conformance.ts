@@ -29,6 +29,7 @@ function saveOf(nextOffset: number, ids: number, chunk = "chunk"): ShardSave {
   return {
     meta: { ...META, nextOffset },
     runs: buildRuns(table, (w0) => w0 - 0x018c0000, nextOffset),
+    filters: [{ slice: nextOffset % 3, bytes: Buffer.from(`filters as of ${nextOffset}`) }],
     minutes: [
       {
         minute: 28_333_333,
@@ -75,6 +76,11 @@ export function describeShardStore(name: string, start: () => Promise<ShardStore
         expect(stored.minutes).toEqual([{ minute: 28_333_333, lastChangeOffset: 8 }]);
         expect(again.readMinute(28_333_333).map(String)).toEqual(["chunk, rewritten", "last"]);
         expect(stored.runs).toHaveLength(6);
+        expect(
+          stored.filters
+            .toSorted((a, b) => a.slice - b.slice)
+            .map(({ slice, bytes }) => `${slice}: ${String(bytes)}`),
+        ).toEqual(["0: filters as of 9", "1: filters as of 7"]);
         for (const run of [...first.runs, ...second.runs]) {
           const header = stored.runs.find((found) => found.slice === run.slice && found.run === run.run)!;
           expect(header).toMatchObject({ bucketBits: run.bucketBits, ids: run.ids });
@@ -100,10 +106,28 @@ export function describeShardStore(name: string, start: () => Promise<ShardStore
         const kept = store.load()!;
         expect(kept.runs.map((run) => run.slice).sort()).toEqual([1, 2]);
         expect(kept.minutes).toHaveLength(1);
+        expect(kept.filters).toHaveLength(1);
+        await store.drop(2, 28_333_333);
+        expect(store.load()!.filters).toEqual([]);
         await store.drop(1, 28_333_334);
         expect(store.load()!.minutes).toEqual([]);
         expect(store.readMinute(28_333_333)).toEqual([]);
         await store.close();
+      }));
+
+    test("ids that no save covers yet are STORE_CORRUPT at the next start, and covered by the first save", () =>
+      withStores(async (stores) => {
+        const store = await stores.open(0);
+        const ids = saveOf(7, 100).runs;
+        store.saveIds(ids);
+        await store.close();
+        const cut = await stores.open(0);
+        expect(() => cut.load()).toThrow("rebuild was cut short");
+        cut.save(saveOf(9, 100));
+        await cut.close();
+        const again = await stores.open(0);
+        expect(again.load()!.runs).toHaveLength(6);
+        await again.close();
       }));
 
     test("shards are apart, and destroy empties one alone", () =>

@@ -9,9 +9,11 @@
  *     It need not survive a power loss, but what is found then is a prefix of the saves.
  *  T2 `load` verifies that the saves found follow one another without a hole, each with its
  *     CRC; anything else is STORE_CORRUPT, and the owner wipes and rebuilds.
- *  T3 Reads return what the last save wrote, or STORE_CORRUPT where the bytes rotted.
+ *  T3 Ids alone are no save: a store that holds ids and was never saved is STORE_CORRUPT at
+ *     `load`, what is left of a rebuild that was cut short.
+ *  T4 Reads return what the last save wrote, or STORE_CORRUPT where the bytes rotted.
  */
-import type { BucketKey, RunReader } from "../dedup/dedup-index.ts";
+import type { BucketKey, DedupSave, RunReader, StoredDedup } from "../dedup/dedup-index.ts";
 import type { Run, RunHeader } from "../dedup/run.ts";
 import type { MinuteReader, MinuteSave, StoredMinute } from "../window/window-set.ts";
 
@@ -34,15 +36,13 @@ export interface ShardMeta {
   readonly sealedBeforeMs: number;
 }
 
-export interface ShardSave {
+export interface ShardSave extends DedupSave {
   readonly meta: ShardMeta;
-  readonly runs: readonly Run[];
   readonly minutes: readonly MinuteSave[];
 }
 
-export interface StoredShard {
+export interface StoredShard extends StoredDedup {
   readonly meta: ShardMeta;
-  readonly runs: readonly RunHeader[];
   readonly minutes: readonly StoredMinute[];
 }
 
@@ -54,6 +54,8 @@ export interface ShardStore extends RunReader, MinuteReader {
   readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[];
   readMinute(minute: number): readonly Buffer[];
   save(save: ShardSave): void;
+  /** Ids of a state that is being rebuilt, ahead of the first save (T3). */
+  saveIds(runs: readonly Run[]): void;
   /** Drops slices and minutes before the given ones, each as one range. */
   drop(firstSlice: number, firstMinute: number): Promise<void>;
   close(): Promise<void>;

@@ -157,12 +157,7 @@ export class ShardActor {
     // A save moves the replay's start; dead letters behind it would be lost with a crash.
     if (this.#state.phase === "halted" || this.#deadLetters.pending > 0) return;
     const save = takeSave(this.#state);
-    try {
-      this.#store.save(save);
-    } catch (error) {
-      this.#dispatch({ kind: "halt", code: "STORE_CORRUPT", reason: `save failed: ${messageOf(error)}` });
-      return;
-    }
+    if (!this.#write(() => this.#store.save(save))) return;
     this.#savedAtMs = this.#deps.clock.monotonic();
     this.#savedOffset = save.meta.nextOffset;
     const { firstSlice, firstMinute } = savedState(this.#state, save);
@@ -171,6 +166,29 @@ export class ShardActor {
       this.#dropping = this.#store.drop(firstSlice, firstMinute).catch((error: unknown) => {
         this.#deps.logger.warn({ shard: this.#state.identity.shard, error: messageOf(error) }, "drop failed");
       });
+    }
+  }
+
+  /**
+   * A long replay saves as it goes: its memory stays bounded, and after a crash it goes on. While
+   * windows from the sink are ahead of the fold, no save can say how far they are: ids alone.
+   */
+  #saveReplayed(): void {
+    const { covered, dedup, nextOffset, phase } = this.#state;
+    if (this.#closed || phase !== "recovering") return;
+    if (dedup.unsavedIds < this.#deps.limits.dedupRunIds) return;
+    if (covered === undefined || covered.until < nextOffset) return this.save();
+    const runs = dedup.takeRuns(nextOffset);
+    if (this.#write(() => this.#store.saveIds(runs))) dedup.saved(runs, []);
+  }
+
+  #write(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      this.#dispatch({ kind: "halt", code: "STORE_CORRUPT", reason: `save failed: ${messageOf(error)}` });
+      return false;
     }
   }
 
@@ -330,7 +348,10 @@ export class ShardActor {
   #read(fromOffset: number, attempt: number): void {
     const { clicks, clock, identity, logger } = this.#deps;
     clicks.read(identity.shard, fromOffset, READ_BYTES).then(
-      (records) => this.#dispatch({ kind: "records", records, atEnd: records.length === 0 }),
+      (records) => {
+        this.#dispatch({ kind: "records", records, atEnd: records.length === 0 });
+        this.#saveReplayed();
+      },
       (error: unknown) => {
         if (isAdtallyError(error, "LOG_CORRUPT") && error.offset === fromOffset) {
           // A log that can tell one bad record from a damaged log names its offset.

@@ -83,14 +83,14 @@ export function takeSave(state: ShardState): ShardSave {
   return {
     meta: metaOf(state),
     // Offsets only rise, so they number the runs of all incarnations.
-    runs: state.dedup.takeRuns(state.nextOffset),
+    ...state.dedup.take(state.nextOffset),
     minutes: state.windows.takeUnsaved(),
   };
 }
 
 export function savedState(state: ShardState, save: ShardSave): { firstSlice: number; firstMinute: number } {
   const { windowMemoryMs, windowRetentionMs } = state.limits;
-  state.dedup.saved(save.runs);
+  state.dedup.saved(save.runs, save.filters);
   state.windows.evictBefore(state.watermarkMs - windowMemoryMs);
   return {
     firstSlice: state.dedup.dropBefore(dedupFloorMs(state)),

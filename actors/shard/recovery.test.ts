@@ -7,7 +7,7 @@ import { memoryShardStores } from "../adapters/memory/memory-shard-stores.ts";
 import { AdtallyError } from "../core/errors.ts";
 import { Verdict } from "../core/verdict.ts";
 import type { ShardStores } from "../ports/shard-store.ts";
-import { uuidV7 } from "../sim/clicks.ts";
+import { uuidV7, type SimClick } from "../sim/clicks.ts";
 import { virtualClock } from "../sim/virtual-clock.ts";
 import { click, SHARD, shardIn, START_MS } from "./shard.fixture.ts";
 
@@ -124,6 +124,45 @@ describe("with the store lost", () => {
         .sort();
     expect(plain(sink)).toEqual(plain(anew));
     expect(sink.counts().length).toBeGreaterThanOrEqual(before);
+  });
+
+  test("a long replay held all its ids in memory: it saves as it goes, with windows from the sink and without", async () => {
+    const limits = { dedupRunIds: 8 };
+    const first = await shardIn({ limits });
+    const sent: SimClick[] = [];
+    for (let i = 0; i < 40; i++) {
+      sent.push(click(), click());
+      await first.verdicts(sent.slice(-2));
+    }
+    await first.settled(first.host.flushCounts());
+    await first.host.abandon();
+    const { clicks, sink } = first;
+    for (const from of [sink, createMemoryCountSink()]) {
+      // The log hands out a block at a time.
+      const slow = { ...clicks, read: (shard: number, at: number) => clicks.read(shard, at, 1) };
+      const again = await shardIn({ clicks: slow, sink: from, stores: memoryShardStores(), limits });
+      expect(again.state.dedup.unsavedIds).toBeLessThan(8);
+      expect(again.state.stats.accepted).toBe(80);
+      expect(new Set(await again.verdicts(sent))).toEqual(new Set([Verdict.DUPLICATE]));
+      await again.settled(again.host.flushCounts());
+      expect(from.counts().map((row) => row.clicks)).toEqual([80]);
+      await again.host.abandon();
+    }
+  });
+
+  test("a rebuild that was cut short begins anew", async () => {
+    const first = await shardIn();
+    const sent = [click(), click()];
+    await first.verdicts(sent);
+    await first.settled(first.host.flushCounts());
+    await first.host.abandon();
+    const stores = memoryShardStores();
+    const cut = await stores.open(SHARD);
+    cut.saveIds([{ slice: 1, run: 1, bucketBits: 0, ids: 1, buckets: [Buffer.alloc(24)] }]);
+    await cut.close();
+    const again = await shardIn({ ...first, stores });
+    expect(again.state.dedup.stats).toMatchObject({ ids: 2, slices: 1 });
+    expect(await again.verdicts(sent)).toEqual([Verdict.DUPLICATE, Verdict.DUPLICATE]);
   });
 
   test("a window that was flushed after the last checkpoint counts no block twice", async () => {

@@ -72,6 +72,8 @@ export interface ShardState {
 
   // The fold.
   nextOffset: number;
+  /** The block at nextOffset - 1, where this state folded it and it was no repeat (F4). */
+  previous: { readonly writer: number; readonly sequence: number } | undefined;
   readonly writers: Map<number, number>;
   appendTimeMs: number;
   eventTimeMs: number;
@@ -140,6 +142,7 @@ export function createShardState(identity: ShardIdentity, limits: Limits, store:
     phase: "recovering",
     haltReason: undefined,
     nextOffset: 0,
+    previous: undefined,
     writers: new Map(),
     appendTimeMs: 0,
     eventTimeMs: -1,
@@ -189,7 +192,7 @@ export function restoreState(state: ShardState, store: ShardStore): boolean {
   state.flushedOffset = meta.flushedOffset;
   state.sealedBeforeMs = meta.sealedBeforeMs;
   state.spillOffset = meta.spillOffset;
-  for (const header of stored.runs) state.dedup.restore(header, store.scanRun(header));
+  state.dedup.restore(stored, (header) => store.scanRun(header));
   state.windows.restore(stored.minutes, meta.flushedOffset);
   return true;
 }

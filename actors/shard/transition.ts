@@ -247,6 +247,7 @@ function recordsRead(state: ShardState, records: readonly LogRecord[], atEnd: bo
 function passOver(state: ShardState, offset: number): Effect[] {
   invariant(offset === state.nextOffset, `poison at offset ${offset}, the fold is at ${state.nextOffset}`);
   state.nextOffset += 1;
+  state.previous = undefined;
   state.stats.quarantined += 1;
   return [{ kind: "read", fromOffset: state.nextOffset }];
 }

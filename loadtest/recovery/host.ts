@@ -68,6 +68,8 @@ async function openPlace() {
   return openKafkaLog(deps);
 }
 
+// An end that leaves a profile behind.
+process.once("SIGTERM", () => process.exit(0));
 const { sink, counted, keep } = openFileSink(join(dir, "counts"));
 const log = await openPlace();
 const openedMs = performance.now();

@@ -1,11 +1,14 @@
 /** ShardStores in memory, for tests and the simulator: what was saved outlives a closed store. */
+import { AdtallyError } from "../../core/errors.ts";
 import type { BucketKey } from "../../dedup/dedup-index.ts";
 import type { Run, RunHeader } from "../../dedup/run.ts";
+import type { StoredFilters } from "../../dedup/stored-filters.ts";
 import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
 
 interface Saved {
   meta: ShardMeta | undefined;
   readonly runs: Map<string, Run>;
+  readonly filters: Map<number, StoredFilters>;
   readonly minutes: Map<number, { lastChangeOffset: number; chunks: Map<number, Buffer> }>;
 }
 
@@ -15,7 +18,7 @@ export function memoryShardStores(): ShardStores {
     open: (shard) => {
       let disk = disks.get(shard);
       if (disk === undefined) {
-        disk = { meta: undefined, runs: new Map(), minutes: new Map() };
+        disk = { meta: undefined, runs: new Map(), filters: new Map(), minutes: new Map() };
         disks.set(shard, disk);
       }
       return Promise.resolve(new MemoryShardStore(disk));
@@ -35,10 +38,14 @@ class MemoryShardStore implements ShardStore {
   }
 
   load(): StoredShard | undefined {
-    const { meta, runs, minutes } = this.#disk;
-    if (meta === undefined) return undefined;
+    const { meta, runs, filters, minutes } = this.#disk;
+    if (meta === undefined) {
+      if (runs.size === 0) return undefined;
+      throw new AdtallyError("STORE_CORRUPT", "memory store: a rebuild was cut short");
+    }
     return {
       meta,
+      filters: [...filters.values()],
       runs: [...runs.values()].map(({ slice, run, bucketBits, ids }) => ({ slice, run, bucketBits, ids })),
       minutes: [...minutes].map(([minute, { lastChangeOffset }]) => ({ minute, lastChangeOffset })),
     };
@@ -57,9 +64,14 @@ class MemoryShardStore implements ShardStore {
     return [...chunks].sort(([a], [b]) => a - b).map(([, bytes]) => bytes);
   }
 
-  save({ meta, runs, minutes }: ShardSave): void {
-    this.#disk.meta = meta;
+  saveIds(runs: readonly Run[]): void {
     for (const run of runs) this.#disk.runs.set(`${run.slice}/${run.run}`, run);
+  }
+
+  save({ meta, runs, filters, minutes }: ShardSave): void {
+    this.#disk.meta = meta;
+    this.saveIds(runs);
+    for (const each of filters) this.#disk.filters.set(each.slice, each);
     for (const { minute, lastChangeOffset, chunks } of minutes) {
       const stored = this.#disk.minutes.get(minute) ?? {
         lastChangeOffset,
@@ -73,6 +85,7 @@ class MemoryShardStore implements ShardStore {
 
   drop(firstSlice: number, firstMinute: number): Promise<void> {
     for (const [key, { slice }] of this.#disk.runs) if (slice < firstSlice) this.#disk.runs.delete(key);
+    for (const slice of this.#disk.filters.keys()) if (slice < firstSlice) this.#disk.filters.delete(slice);
     for (const minute of this.#disk.minutes.keys())
       if (minute < firstMinute) this.#disk.minutes.delete(minute);
     return Promise.resolve();

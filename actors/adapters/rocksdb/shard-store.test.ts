@@ -32,7 +32,7 @@ function saveOf(nextOffset: number): ShardSave {
     spillOffset: 0,
     sealedBeforeMs: 0,
   };
-  return { meta, runs: buildRuns(table, () => 1, nextOffset), minutes: [] };
+  return { meta, runs: buildRuns(table, () => 1, nextOffset), filters: [], minutes: [] };
 }
 
 async function storeWithSaves(saves: number): Promise<string> {

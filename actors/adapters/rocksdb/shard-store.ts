@@ -6,6 +6,7 @@
  *   c sequence(6)                  one an earlier save: the chain that proves there is no hole
  *   r slice(6) run(6)              header of a run:    bucketBits(1) ids(4)
  *   d slice(6) run(6) bucket(2)    bucket of a run:    entries of dedup/run.ts
+ *   f slice(6)                     filters of a slice: dedup/stored-filters.ts
  *   n minute(6)                    header of a minute: lastChangeOffset(6)
  *   w minute(6) chunk(4)           chunk of a minute:  rows of window-table.ts
  *
@@ -18,10 +19,10 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { AdtallyError } from "../../core/errors.ts";
 import type { BucketKey } from "../../dedup/dedup-index.ts";
-import type { RunHeader } from "../../dedup/run.ts";
+import type { Run, RunHeader } from "../../dedup/run.ts";
 import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
 import type { StoredMinute } from "../../window/window-set.ts";
-import { openRocks, type Range, type Rocks } from "./rocks.ts";
+import { openRocks, type Range, type Rocks, type RocksBatch } from "./rocks.ts";
 
 /** Links kept: far more than fit into the write-ahead log between two flushes of it. */
 const CHAIN_KEPT = 1_024;
@@ -46,6 +47,7 @@ const META = key("m");
 const chainKey = (sequence: number) => key("c", [sequence, 6]);
 const runKey = (slice: number, run: number) => key("r", [slice, 6], [run, 6]);
 const bucketKey = (slice: number, run: number, bucket: number) => key("d", [slice, 6], [run, 6], [bucket, 2]);
+const filtersKey = (slice: number) => key("f", [slice, 6]);
 const minuteKey = (minute: number) => key("n", [minute, 6]);
 const chunkKey = (minute: number, chunk: number) => key("w", [minute, 6], [chunk, 4]);
 const all = (letter: string): Range => ({
@@ -78,7 +80,11 @@ class RocksShardStore implements ShardStore {
 
   load(): StoredShard | undefined {
     const bytes = this.#db.get(META);
-    if (bytes === undefined) return undefined;
+    if (bytes === undefined) {
+      for (const [k] of this.#db.scan({ ...all("r"), limit: 1 }))
+        throw this.#corrupt(`a rebuild was cut short in slice ${k.readUIntBE(1, 6)}`);
+      return undefined;
+    }
     const stored = this.#decodeMeta(bytes);
     this.#verifyChain(stored);
     this.#sequence = stored.sequence;
@@ -92,7 +98,11 @@ class RocksShardStore implements ShardStore {
     for (const [k, v] of this.#db.scan(all("n"))) {
       minutes.push({ minute: k.readUIntBE(1, 6), lastChangeOffset: v.readUIntLE(0, 6) });
     }
-    return { meta: stored.meta, runs, minutes };
+    const filters = [...this.#db.scan({ ...all("f"), fillCache: false })].map(([k, v]) => ({
+      slice: k.readUIntBE(1, 6),
+      bytes: v,
+    }));
+    return { meta: stored.meta, runs, filters, minutes };
   }
 
   *scanRun({ slice, run }: RunHeader): Iterable<Buffer> {
@@ -109,17 +119,16 @@ class RocksShardStore implements ShardStore {
     return [...this.#db.scan(range)].map(([, value]) => value);
   }
 
-  save({ meta, runs, minutes }: ShardSave): void {
+  saveIds(runs: readonly Run[]): void {
     const batch = this.#db.batch();
-    for (const { slice, run, bucketBits, ids, buckets } of runs) {
-      const header = Buffer.allocUnsafe(5);
-      header.writeUInt8(bucketBits, 0);
-      header.writeUInt32LE(ids, 1);
-      batch.put(runKey(slice, run), header);
-      buckets.forEach((bucket, index) => {
-        if (bucket.length > 0) batch.put(bucketKey(slice, run, index), bucket);
-      });
-    }
+    putRuns(batch, runs);
+    batch.write({ sync: false });
+  }
+
+  save({ meta, runs, filters, minutes }: ShardSave): void {
+    const batch = this.#db.batch();
+    putRuns(batch, runs);
+    for (const { slice, bytes } of filters) batch.put(filtersKey(slice), bytes);
     for (const { minute, lastChangeOffset, chunks } of minutes) {
       const header = Buffer.allocUnsafe(6);
       header.writeUIntLE(lastChangeOffset, 0, 6);
@@ -144,6 +153,7 @@ class RocksShardStore implements ShardStore {
     if (firstSlice > 0) {
       await this.#db.deleteRange(below("d", firstSlice));
       await this.#db.deleteRange(below("r", firstSlice));
+      await this.#db.deleteRange(below("f", firstSlice));
     }
     if (firstMinute > 0) {
       await this.#db.deleteRange(below("w", firstMinute));
@@ -184,6 +194,18 @@ class RocksShardStore implements ShardStore {
 
   #corrupt(what: string): AdtallyError {
     return new AdtallyError("STORE_CORRUPT", `${this.#db.dir}: ${what}`);
+  }
+}
+
+function putRuns(batch: RocksBatch, runs: readonly Run[]): void {
+  for (const { slice, run, bucketBits, ids, buckets } of runs) {
+    const header = Buffer.allocUnsafe(5);
+    header.writeUInt8(bucketBits, 0);
+    header.writeUInt32LE(ids, 1);
+    batch.put(runKey(slice, run), header);
+    buckets.forEach((bucket, index) => {
+      if (bucket.length > 0) batch.put(bucketKey(slice, run, index), bucket);
+    });
   }
 }
 
