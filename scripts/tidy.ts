@@ -73,6 +73,7 @@ const PURE_PACKAGES = ["hash-wasm", "lru-cache", "prom-client", "uuid"];
 
 /** Packages that are listed though no file imports them, with what needs them. */
 const NEEDED_UNIMPORTED: Readonly<Record<string, string>> = {
+  "@types/k6": "the compiler reads it",
   "@types/node": "the compiler reads it",
   eslint: "npm run lint",
   node: "the pinned Node that runs everything",
