@@ -41,6 +41,8 @@ export interface GatewayDeps {
   readonly placement: PlacementService;
   /** While false, clicks over HTTP are answered 503; without it they are always taken. */
   readonly isOpen?: () => boolean;
+  /** Whether this machine's clock is known to be wrong: then no click is handed on. */
+  readonly isClockOff?: () => boolean;
   /** Takes every HTTP request but /click. */
   readonly httpHandler: HttpHandler;
   /** Further services on the same gRPC port: reports. */
@@ -70,7 +72,13 @@ export interface Gateway {
 export function createGateway(deps: GatewayDeps): Gateway {
   const { shardPort, catalogue, codec, routing, limits, clock, authenticate, placement, logger } = deps;
   const { certificates } = deps;
-  const intake = createIntake({ codec, routing, peek: (adId) => catalogue.peek(adId), limits });
+  const intake = createIntake({
+    codec,
+    routing,
+    peek: (adId) => catalogue.peek(adId),
+    limits,
+    ...(deps.isClockOff && { isClockOff: deps.isClockOff }),
+  });
   const batches = createBatchIntake({
     intake,
     limits,

@@ -26,6 +26,7 @@ import { createProgramApi } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
 import { adsRoutes } from "./ads-routes.ts";
 import type { GatewayConfig } from "./config.ts";
+import { watchClock } from "./clock-watch.ts";
 import { createGateway } from "./gateway.ts";
 import { impressionsRoutes } from "./impressions-routes.ts";
 import { keysRoutes } from "./keys-routes.ts";
@@ -49,6 +50,9 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const routing = followRouting({ state: states.routing, copy, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
   const shards = openShardRouting(program, states.assignment, certificates.programs, await copyOf("assignment"));
+  const clockWatch = watchClock({ hosts: () => shards.router.hosts(), limits, clock, logger });
+  life.onStop("the watch of the clock", () => clockWatch.close());
+  life.check(() => clockWatch.faults);
   const spill = log.topic("clicks-spill");
   const spilling = createSpillingShardPort({
     inner: shards.router,
@@ -96,6 +100,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     clock,
     authenticate,
     placement,
+    isClockOff: () => clockWatch.isOff,
     isOpen: () => life.state !== "starting" || (knowsGenerations() && replica.status().isWhole),
     httpHandler: (request, response) => void app.routing(request, response),
     trustedProxies: config.trustedProxies,

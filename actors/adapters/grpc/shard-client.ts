@@ -12,11 +12,14 @@
  *     what the host last said itself, and keepalive finds a connection that went silent.
  *  Q5 Every opening has a connection of its own: none waits for the back-off, or the half-open
  *     socket, of the one before, and each shows the certificate that is current then.
+ *  Q6 `clockLeadMs` is what the opening told of the two clocks, to within the time that it took;
+ *     a later step of our own clock shows in it at once, one of the host's at the next opening.
  */
 import { Client, credentials } from "@grpc/grpc-js";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { rawServiceOf } from "./protos.ts";
 import { decodeShardResult, encodeSubmission } from "./shard-codec.ts";
+import { HOST_CLOCK_KEY } from "./wire.ts";
 import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import type { PackageDefinition } from "@grpc/proto-loader";
 import type { ErrorCode } from "../../core/errors.ts";
@@ -43,6 +46,8 @@ export interface ShardClient extends ShardPort {
   submit(submission: Submission, withinMs?: number): Promise<SubmissionResult>;
   readonly isReachable: boolean;
   readonly clicksInFlight: number;
+  /** How far our clock is ahead of the host's at the least; negative: behind. Undefined: not told yet. */
+  readonly clockLeadMs: number | undefined;
   /** Takes no more, and closes once all that is in flight has been answered or is too late. */
   closeWhenIdle(): void;
   close(): void;
@@ -77,6 +82,8 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
   const inFlight = new Map<number, InFlight>();
   let link: Link | undefined;
   let isReachable = false;
+  /** The host's wall clock less our monotonic one: between these two. */
+  let hostClock: { readonly least: number; readonly most: number } | undefined;
   let clicksInFlight = 0;
   let lastRequestId = 0;
   let failures = 0;
@@ -147,13 +154,17 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     });
     const { path, requestSerialize, responseDeserialize } = method;
     const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    const beganAtMs = clock.monotonic();
     const late = `it did not open within ${limits.shardConnectDeadlineMs} ms`;
     const opening = clock.after(limits.shardConnectDeadlineMs, () => broken(opened, late));
     const opened: Link = { client, stream, opening };
     link = opened;
-    stream.on("metadata", () => {
+    stream.on("metadata", (metadata) => {
       opening.cancel();
       if (link !== opened) return;
+      const hostNowMs = Number(metadata.get(HOST_CLOCK_KEY)[0] ?? Number.NaN);
+      if (Number.isFinite(hostNowMs))
+        hostClock = { least: hostNowMs - clock.monotonic(), most: hostNowMs - beganAtMs };
       isReachable = true;
       if (failures > 0) logger.info({ address, failures }, "the actor host is within reach again");
     });
@@ -209,6 +220,11 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     },
     get clicksInFlight() {
       return clicksInFlight;
+    },
+    get clockLeadMs() {
+      if (hostClock === undefined) return undefined;
+      const ourClock = clock.now() - clock.monotonic();
+      return Math.max(0, ourClock - hostClock.most) + Math.min(0, ourClock - hostClock.least);
     },
     closeWhenIdle() {
       if (state !== "serving") return;

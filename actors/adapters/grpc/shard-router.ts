@@ -46,6 +46,8 @@ export interface HostState {
   readonly host: string;
   readonly address: string;
   readonly isReachable: boolean;
+  /** ShardClient.clockLeadMs */
+  readonly clockLeadMs: number | undefined;
   /** Clicks held for it, waiting ones included. */
   readonly clicks: number;
 }
@@ -280,7 +282,8 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
 
     hosts() {
       return [...links.values()].map(({ host, address, client, clicks }) => {
-        return { host, address, isReachable: client.isReachable, clicks };
+        const { isReachable, clockLeadMs } = client;
+        return { host, address, isReachable, clockLeadMs, clicks };
       });
     },
 

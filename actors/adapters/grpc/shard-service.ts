@@ -9,12 +9,14 @@
  *  H4 Draining: what comes is NOT_OWNER, what is under way is answered, up to
  *     `drainDeadlineMs`; then the streams end, and with them the connections.
  *
- * A stream is opened with the host's metadata: by it a gateway knows that the host is there.
+ * A stream is opened with the host's metadata: by it a gateway knows that the host is there, and
+ * what time the host thinks it is.
  */
 import { Metadata } from "@grpc/grpc-js";
 import { rowEnd } from "../../block/row.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { decodeSubmission, encodeShardRefusal, encodeSubmissionResult } from "./shard-codec.ts";
+import { HOST_CLOCK_KEY } from "./wire.ts";
 import { statusOf } from "./status.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
@@ -61,7 +63,9 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
       if (ended && clicksUnderWay === 0) call.end();
     };
     streams.add(call);
-    call.sendMetadata(new Metadata());
+    const opening = new Metadata();
+    opening.set(HOST_CLOCK_KEY, String(clock.now()));
+    call.sendMetadata(opening);
     call.on("cancelled", () => streams.delete(call));
     call.on("end", () => {
       streams.delete(call);

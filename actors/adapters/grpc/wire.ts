@@ -8,6 +8,9 @@ import protobuf from "protobufjs/minimal.js";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import type { Reader } from "protobufjs/minimal.js";
 
+/** Metadata of a submission stream's opening: the actor host's wall clock, ms since 1970. */
+export const HOST_CLOCK_KEY = "adtally-clock-ms";
+
 const TWO_POW_32 = 4_294_967_296;
 
 export function openMessage(bytes: Buffer): Reader {
