@@ -4,7 +4,7 @@ import {
   assign,
   decodeAssignment,
   encodeAssignment,
-  movesFor,
+  moveOf,
   NO_ASSIGNMENT,
   type Assignment,
 } from "./assignment.ts";
@@ -31,8 +31,7 @@ describe("assign", () => {
           expect(Math.max(...loads(next)) - Math.min(...loads(next))).toBeLessThanOrEqual(1);
           for (const [shard, owner] of next.shards) {
             const before = current.shards.get(shard);
-            if (before === undefined) expect(owner.epoch).toBe(1);
-            else expect(owner.epoch).toBe(before.host === owner.host ? before.epoch : before.epoch + 1);
+            expect(owner.epoch).toBe(before?.host === owner.host ? before.epoch : next.version);
           }
           current = next;
         }
@@ -55,18 +54,85 @@ describe("assign", () => {
   });
 });
 
-test("a host acquires what it lacks and releases what is another's", () => {
-  const assignment = assign(NO_ASSIGNMENT, hostsOf(2), shardsOf(4));
-  const own = [...assignment.shards].filter(([, { host }]) => host === "actor-0").map(([shard]) => shard);
-  const others = shardsOf(4).filter((shard) => !own.includes(shard));
-  const owned = new Map([
-    [own[0]!, 1],
-    [others[0]!, 1],
-    [99, 1],
-  ]);
-  expect(movesFor("actor-0", owned, assignment)).toEqual({
-    acquire: [{ shard: own[1]!, epoch: 1 }],
-    release: [others[0]!, 99],
+describe("what a host does about a shard", () => {
+  const me = "actor-0";
+  const shard = 3;
+  const given = (version: number, owner?: { host: string; epoch: number }): Assignment => ({
+    version,
+    hosts: hostsOf(2),
+    shards: new Map(owner === undefined ? [] : [[shard, owner]]),
+  });
+  const of = (held: number | undefined, assignment: Assignment) => moveOf(me, shard, held, assignment);
+
+  test.each<[string, number | undefined, Assignment, ReturnType<typeof moveOf>]>([
+    ["its own and not held", undefined, given(4, { host: me, epoch: 2 }), { kind: "acquire", epoch: 2 }],
+    ["its own and held by that epoch", 2, given(4, { host: me, epoch: 2 }), undefined],
+    ["its own again, before it let go", 2, given(4, { host: me, epoch: 4 }), { kind: "acquire", epoch: 4 }],
+    ["its own by an older claim", 5, given(4, { host: me, epoch: 2 }), undefined],
+    ["another's", undefined, given(4, { host: "actor-1", epoch: 4 }), undefined],
+    [
+      "held, and now another's",
+      2,
+      given(4, { host: "actor-1", epoch: 3 }),
+      { kind: "hand-over", to: "actor-1", epoch: 3 },
+    ],
+    ["held, and another's by an older claim", 5, given(4, { host: "actor-1", epoch: 3 }), undefined],
+    ["held, and another's by a claim as old", 3, given(4, { host: "actor-1", epoch: 3 }), undefined],
+    ["held, and nobody's", 3, given(4), { kind: "release" }],
+    ["held, and nobody's by an older table", 5, given(4), undefined],
+    ["held, and nothing is known", 5, NO_ASSIGNMENT, undefined],
+  ])("%s", (_, held, assignment, move) => expect(of(held, assignment)).toEqual(move));
+
+  const change = fc.record({ hosts: fc.integer({ min: 1, max: 4 }), shards: fc.integer({ min: 1, max: 6 }) });
+  const history = fc.array(change, { minLength: 1, maxLength: 10 }).map((changes) => {
+    const all: Assignment[] = [];
+    for (const { hosts, shards } of changes)
+      all.push(assign(all.at(-1) ?? NO_ASSIGNMENT, hostsOf(hosts), shardsOf(shards)));
+    return all;
+  });
+  /** What a host holds once it did all that `assignment` asks of it. */
+  const obey = (held: Map<number, number>, assignment: Assignment) => {
+    for (const each of shardsOf(6)) {
+      const move = moveOf(me, each, held.get(each), assignment);
+      if (move?.kind === "acquire") held.set(each, move.epoch);
+      else if (move !== undefined) held.delete(each);
+    }
+    return held;
+  };
+
+  test("whatever of a history it saw, the newest makes it hold what it is given; asked again, nothing", () => {
+    fc.assert(
+      fc.property(history, fc.array(fc.nat(), { maxLength: 10 }), (all, seen) => {
+        const held = new Map<number, number>();
+        for (const at of seen.map((n) => n % all.length).sort((a, b) => a - b)) obey(held, all[at]!);
+        const newest = all.at(-1)!;
+        const own = [...newest.shards].filter(([, { host }]) => host === me);
+        expect(obey(held, newest)).toEqual(new Map(own.map(([each, { epoch }]) => [each, epoch])));
+        for (const each of shardsOf(6)) expect(moveOf(me, each, held.get(each), newest)).toBeUndefined();
+      }),
+    );
+  });
+
+  test("V3 what it holds is never given away, nor its epoch lowered, by an older assignment", () => {
+    fc.assert(
+      fc.property(history, fc.nat(), (all, n) => {
+        const held = obey(new Map(), all.at(-1)!);
+        const older = all[n % all.length]!;
+        for (const [each, epoch] of held) {
+          const owner = older.shards.get(each);
+          const move = moveOf(me, each, epoch, older);
+          if (owner === undefined ? older.version < epoch : owner.epoch < epoch) expect(move).toBeUndefined();
+        }
+      }),
+    );
+  });
+
+  test("V2 a shard that was retired and comes back has a higher epoch than it ever had", () => {
+    const first = assign(NO_ASSIGNMENT, hostsOf(2), shardsOf(4));
+    const moved = assign(first, hostsOf(1), shardsOf(4));
+    const retired = assign(moved, hostsOf(1), shardsOf(2));
+    const back = assign(retired, hostsOf(1), shardsOf(4));
+    expect(back.shards.get(3)!.epoch).toBeGreaterThan(moved.shards.get(3)!.epoch);
   });
 });
 
@@ -84,6 +150,7 @@ describe("the JSON form", () => {
     ['{"version":1,"hosts":{},"shards":{"0":{"host":"a","epoch":1}}}', /shards\.0\.host is not one of hosts/],
     ['{"version":1,"hosts":{"a":"h:1"},"shards":{"x":{"host":"a","epoch":1}}}', /a shard is a number/],
     ['{"version":1,"hosts":{"a":"h:1"},"shards":{"0":{"host":"a","epoch":1.5}}}', /epoch/],
+    ['{"version":1,"hosts":{"a":"h:1"},"shards":{"0":{"host":"a","epoch":2}}}', /epoch .* version, 1/],
   ])("refuses %j by name", (text, message) => {
     expect(() => decodeAssignment(text)).toThrow(message);
   });

@@ -2,11 +2,13 @@
  * Which actor host owns which shard. Published whole, with a version that only rises (by a file,
  * a Redis key, later the operator); gateways route by it, hosts acquire and release by it.
  *
- * A shard's epoch rises with each change of its owner. Counting never depends on it: it tells
- * people and gateways which of two claims is newer (design section 3, idea 1).
+ * A shard's epoch is the version by which it came to its owner. Counting never depends on it: it
+ * tells hosts, gateways and people which of two claims is newer (design section 3, idea 1).
  *
  *  V1 A table of a lower version than one already seen is never taken up.
- *  V2 A shard's epoch never falls, and rises where its owner changes.
+ *  V2 A shard's epoch never falls, and rises where its owner changes, also when the shard was
+ *     assigned to nobody in between: it is no higher than the version of any table that has it.
+ *  V3 A host never obeys a claim that is older than the one by which it holds a shard.
  */
 import { AdtallyError, messageOf } from "../core/errors.ts";
 
@@ -24,19 +26,31 @@ export interface Assignment {
 
 export const NO_ASSIGNMENT: Assignment = { version: 0, hosts: new Map(), shards: new Map() };
 
-export interface Moves {
-  readonly acquire: readonly { readonly shard: number; readonly epoch: number }[];
-  readonly release: readonly number[];
-}
+/** What a host does next about one shard. */
+export type Move =
+  /** Take it on; where it is held, only its epoch rises. */
+  | { readonly kind: "acquire"; readonly epoch: number }
+  /** Serve it until its next owner does, then let it go. */
+  | { readonly kind: "hand-over"; readonly to: string; readonly epoch: number }
+  /** Let it go: nobody is to have it. */
+  | { readonly kind: "release" };
 
-/** What a host that runs the shards `owned` (with their epochs) has to do to be as assigned. */
-export function movesFor(host: string, owned: ReadonlyMap<number, number>, assignment: Assignment): Moves {
-  const acquire: { shard: number; epoch: number }[] = [];
-  for (const [shard, owner] of assignment.shards) {
-    if (owner.host === host && !owned.has(shard)) acquire.push({ shard, epoch: owner.epoch });
-  }
-  const release = [...owned.keys()].filter((shard) => assignment.shards.get(shard)?.host !== host);
-  return { acquire, release };
+/**
+ * What `host` has to do about `shard` to be as assigned; undefined: nothing. `held`: the epoch by
+ * which it holds the shard, undefined where it does not. An older assignment asks for nothing (V3).
+ */
+export function moveOf(
+  host: string,
+  shard: number,
+  held: number | undefined,
+  { shards, version }: Assignment,
+): Move | undefined {
+  const owner = shards.get(shard);
+  const isNewer = (owner?.epoch ?? version) > (held ?? -1);
+  if (owner?.host === host) return isNewer ? { kind: "acquire", epoch: owner.epoch } : undefined;
+  if (held === undefined) return undefined;
+  if (owner === undefined) return version >= held ? { kind: "release" } : undefined;
+  return isNewer ? { kind: "hand-over", to: owner.host, epoch: owner.epoch } : undefined;
 }
 
 /**
@@ -66,14 +80,14 @@ export function assign(
     least.push(most.pop()!);
   }
   const next = new Map<number, ShardOwner>();
+  const version = current.version + 1;
   for (const [host, own] of load) {
     for (const shard of own) {
       const before = current.shards.get(shard);
-      const epoch = before === undefined ? 1 : before.host === host ? before.epoch : before.epoch + 1;
-      next.set(shard, { host, epoch });
+      next.set(shard, before?.host === host ? before : { host, epoch: version });
     }
   }
-  return { version: current.version + 1, hosts, shards: new Map([...next].sort(([a], [b]) => a - b)) };
+  return { version, hosts, shards: new Map([...next].sort(([a], [b]) => a - b)) };
 }
 
 /** {"version":3,"hosts":{"actor-0":"127.0.0.1:7070"},"shards":{"0":{"host":"actor-0","epoch":1}}} */
@@ -105,7 +119,8 @@ export function decodeAssignment(text: string): Assignment {
     if (!/^(0|[1-9]\d{0,4})$/.test(shard)) throw invalid(`shards.${shard}: a shard is a number`);
     if (typeof host !== "string" || !addresses.has(host))
       throw invalid(`shards.${shard}.host is not one of hosts`);
-    if (!isCount(epoch)) throw invalid(`shards.${shard}.epoch must be a whole number from 0`);
+    if (!isCount(epoch) || epoch > version)
+      throw invalid(`shards.${shard}.epoch must be a whole number from 0 to the version, ${version}`);
     owners.set(Number(shard), { host, epoch });
   }
   return { version, hosts: addresses, shards: owners };

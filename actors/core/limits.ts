@@ -106,6 +106,12 @@ export interface Limits {
   readonly shardKeepaliveTimeoutMs: number;
   /** How long a shard's former owner may still answer what it has, before the new one is asked too. */
   readonly shardMoveGraceMs: number;
+  /** How long a shard's former owner goes on serving at the most while its next one gets ready. */
+  readonly shardHandOverMs: number;
+  /** It looks this often whether the next owner has written, … */
+  readonly shardHandOverLookMs: number;
+  /** … and lets go sooner where it was asked nothing for so long: no click then waits for anybody. */
+  readonly shardHandOverQuietMs: number;
   /** A gateway asks for a fresh assignment this often at the most. */
   readonly assignmentRefreshMinMs: number;
   /** How soon a certificate file that was replaced is taken up. */
@@ -191,7 +197,10 @@ export const DEFAULT_LIMITS: Limits = {
   shardConnectDeadlineMs: 2 * SECOND_MS,
   shardKeepaliveTimeMs: 2 * SECOND_MS,
   shardKeepaliveTimeoutMs: 3 * SECOND_MS,
-  shardMoveGraceMs: 250,
+  shardMoveGraceMs: 500,
+  shardHandOverMs: 30 * SECOND_MS,
+  shardHandOverLookMs: 50,
+  shardHandOverQuietMs: 2 * SECOND_MS,
   assignmentRefreshMinMs: 200,
   certificatePollMs: 10 * SECOND_MS,
   certificateWarnMs: 14 * 24 * HOUR_MS,

@@ -15,6 +15,7 @@ import { sleep, type Clock, type RandomBytes, type Timer } from "../runtime/cloc
 import type { Logger } from "../runtime/log.ts";
 import { ShardActor, type ActorDeps } from "./actor.ts";
 import { CountFlusher } from "./count-flusher.ts";
+import { untilSucceeded } from "./succession.ts";
 
 const TICK_MS = 1_000;
 const RESTART_AFTER_MS = 1_000;
@@ -83,15 +84,29 @@ export class ShardHost implements ShardPort {
   }
 
   /**
-   * Takes a shard on: resolves once it serves. An owner that does not know yet that it lost the
-   * shard costs time, not correctness.
+   * Takes a shard on: resolves once it serves; where it is owned, only its epoch rises. An owner
+   * that does not know yet that it lost the shard costs time, not correctness.
    * @throws what the shard's recovery throws; the shard is not owned then
    */
   acquire(shard: number, epoch: number): Promise<void> {
     return this.#move(shard, async () => {
       if (this.#closing) throw new AdtallyError("NOT_OWNER", "this host is shutting down");
-      if (!this.#epochs.has(shard)) await this.#startShard({ shard, epoch });
+      const held = this.#epochs.get(shard);
+      if (held === undefined) await this.#startShard({ shard, epoch });
+      else this.#epochs.set(shard, Math.max(held, epoch));
     });
+  }
+
+  /** Goes on serving a shard that is another host's now; resolves when it may be let go, or was given back. */
+  async handOver(shard: number, signal: AbortSignal): Promise<void> {
+    const actor = this.#actors.get(shard);
+    const epoch = this.#epochs.get(shard);
+    if (actor === undefined || epoch === undefined) return;
+    const { nextOffset } = actor.state;
+    const outcome = await untilSucceeded(this.#deps, { shard, epoch, nextOffset }, signal);
+    const { logger } = this.#deps;
+    if (outcome === "late") logger.warn({ shard, epoch }, "letting a shard go that nobody has taken over");
+    else logger.info({ shard, epoch, outcome }, "handed over");
   }
 
   /** Lets a shard go: settles what it took, flushes its counts, saves its state, closes it. */
@@ -177,7 +192,15 @@ export class ShardHost implements ShardPort {
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
     const { clicks, clock, deadLetters, defer, limits, logger, random, sink, spill, stores } = this.#deps;
-    const identity = { shard, epoch, writer: writerId(random) };
+    const epochs = this.#epochs;
+    const identity = {
+      shard,
+      writer: writerId(random),
+      // It rises where the shard is given away and back before it was let go.
+      get epoch() {
+        return epochs.get(shard) ?? epoch;
+      },
+    };
     const onHalt = (halted: number, error: AdtallyError) => this.#onHalt(halted, error);
     const deps: ActorDeps = {
       identity,

@@ -1,14 +1,17 @@
 /**
- * Keeps an actor host as the assignment says: acquires and releases shards, again where that fails.
+ * Keeps an actor host as the newest assignment says, each shard for itself:
  *
- *   new assignment ──► moves ──► all at once ──► as assigned
- *                       ▲            │ some failed
- *                       └─ back-off ─┘ (or a newer assignment, whichever comes first)
+ *   not held ──given to us──► acquire ──► held ──given to another──► hand over ──► release
+ *                  ▲             │ failed        ──given to nobody──────────────────► release
+ *                  └─ back-off ──┘ (or a newer assignment, whichever comes first)
  *
- *  O1 One round of moves at a time; each goes by the newest assignment.
+ *  O1 One move of a shard at a time; each goes by the newest assignment. An older one than that,
+ *     or than the claim by which a shard is held, asks for nothing (moveOf).
  *  O2 A shard that cannot be acquired holds up no other, and is named until it is.
+ *  O3 A shard that is given to another is served until that one serves (succession.ts); one that
+ *     is given back meanwhile was never away.
  */
-import { movesFor, NO_ASSIGNMENT, type Assignment } from "../../actors/assignment/assignment.ts";
+import { moveOf, NO_ASSIGNMENT, type Assignment, type Move } from "../../actors/assignment/assignment.ts";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
@@ -18,7 +21,7 @@ import type { ShardHost } from "../../actors/shard/host.ts";
 export interface OwnershipDeps {
   /** Its name in the assignment. */
   readonly name: string;
-  readonly host: Pick<ShardHost, "owned" | "acquire" | "release">;
+  readonly host: Pick<ShardHost, "owned" | "acquire" | "handOver" | "release">;
   readonly limits: Pick<Limits, "reconnectMinMs" | "reconnectMaxMs">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,22 +31,30 @@ export interface Ownership {
   follow(assignment: Assignment): void;
   /** Shards that are assigned here and not served, with the reason. */
   readonly faults: readonly string[];
-  /** Ends after the round under way. */
+  /** Ends after the moves under way. */
   stop(): Promise<void>;
+}
+
+/** The moves of one shard, while it has some. */
+interface Moving {
+  readonly done: Promise<void>;
+  /** Ends a wait: there is a newer assignment, or no more of them. */
+  wake(): void;
 }
 
 export function createOwnership({ name, host, limits, clock, logger }: OwnershipDeps): Ownership {
   let assignment = NO_ASSIGNMENT;
   const failed = new Map<number, string>();
+  const moving = new Map<number, Moving>();
   let stopped = false;
-  let running: Promise<void> | undefined;
-  let wake: (() => void) | undefined;
 
-  async function move(what: "acquire" | "release", shard: number, work: Promise<void>): Promise<boolean> {
+  const nextMove = (shard: number): Move | undefined =>
+    moveOf(name, shard, host.owned().get(shard), assignment);
+
+  async function attempt(what: Move["kind"], shard: number, work: Promise<void>): Promise<boolean> {
     try {
       await work;
-      failed.delete(shard);
-      logger.info({ shard, version: assignment.version }, `${what}d`);
+      if (what !== "hand-over") logger.info({ shard, version: assignment.version }, `${what}d`);
       return true;
     } catch (error) {
       failed.set(shard, messageOf(error));
@@ -53,51 +64,71 @@ export function createOwnership({ name, host, limits, clock, logger }: Ownership
     }
   }
 
-  async function rounds(): Promise<void> {
+  /** Makes this shard's moves until there are none. `onWait` is told how to end the wait under way. */
+  async function settle(shard: number, onWait: (wake: () => void) => void): Promise<void> {
     let pauseMs = limits.reconnectMinMs;
-    while (!stopped) {
-      const { acquire, release } = movesFor(name, host.owned(), assignment);
-      const assigned = (shard: number) => assignment.shards.get(shard)?.host === name;
-      for (const shard of failed.keys()) if (!assigned(shard)) failed.delete(shard);
-      if (acquire.length === 0 && release.length === 0) return;
+    for (let move = nextMove(shard); move !== undefined && !stopped; move = nextMove(shard)) {
       const { version } = assignment;
-      const done = await Promise.all([
-        ...release.map((shard) => move("release", shard, host.release(shard))),
-        ...acquire.map(({ shard, epoch }) => move("acquire", shard, host.acquire(shard, epoch))),
-      ]);
-      if (!done.includes(false)) pauseMs = limits.reconnectMinMs;
-      else if (version === assignment.version) {
-        await pause(pauseMs);
+      let isDone: boolean;
+      if (move.kind === "acquire") isDone = await attempt("acquire", shard, host.acquire(shard, move.epoch));
+      else {
+        const withdrawal = new AbortController();
+        onWait(() => {
+          if (stopped || nextMove(shard)?.kind !== "hand-over") withdrawal.abort();
+        });
+        isDone =
+          move.kind === "release" ||
+          (await attempt("hand-over", shard, host.handOver(shard, withdrawal.signal)));
+        if (withdrawal.signal.aborted) continue;
+        isDone &&= await attempt("release", shard, host.release(shard));
+      }
+      if (isDone) {
+        failed.delete(shard);
+        pauseMs = limits.reconnectMinMs;
+      } else if (version === assignment.version && !stopped) {
+        await pause(pauseMs, onWait);
         pauseMs = Math.min(2 * pauseMs, limits.reconnectMaxMs);
       }
     }
+    failed.delete(shard);
+    moving.delete(shard);
   }
 
-  function pause(ms: number): Promise<void> {
-    if (stopped) return Promise.resolve();
+  function pause(ms: number, onWait: (wake: () => void) => void): Promise<void> {
     return new Promise((resolve) => {
       const timer = clock.after(ms, resolve);
-      wake = () => {
+      onWait(() => {
         timer.cancel();
         resolve();
-      };
+      });
     });
+  }
+
+  function start(shard: number): void {
+    let wake = (): void => undefined;
+    const done = settle(shard, (onWake) => (wake = onWake));
+    moving.set(shard, { done, wake: () => wake() });
   }
 
   return {
     follow(next) {
+      if (next.version <= assignment.version) return;
       assignment = next;
-      wake?.();
-      running ??= rounds().finally(() => (running = undefined));
+      for (const { wake } of moving.values()) wake();
+      for (const shard of new Set([...host.owned().keys(), ...next.shards.keys()])) {
+        if (!stopped && !moving.has(shard) && nextMove(shard) !== undefined) start(shard);
+      }
     },
     get faults() {
-      const { acquire } = movesFor(name, host.owned(), assignment);
-      return acquire.map(({ shard }) => `shard ${shard}: ${failed.get(shard) ?? "being acquired"}`);
+      const missing = [...assignment.shards].filter(
+        ([shard, owner]) => owner.host === name && !host.owned().has(shard),
+      );
+      return missing.map(([shard]) => `shard ${shard}: ${failed.get(shard) ?? "being acquired"}`);
     },
     async stop() {
       stopped = true;
-      wake?.();
-      await running;
+      for (const { wake } of moving.values()) wake();
+      await Promise.all([...moving.values()].map(({ done }) => done));
     },
   };
 }

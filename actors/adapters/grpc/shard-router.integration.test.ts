@@ -102,15 +102,60 @@ describe("a shard that moves", () => {
     expect(ofB.rows).toHaveLength(1);
   });
 
+  it("N2 while its next owner gets ready, the former one answers at once; then it is asked no more", async () => {
+    const { router, b, ofA, ofB, toB } = await pair();
+    b.shards.delete(0);
+    router.setAssignment(toB(2));
+    for (let n = 0; n < 20; n++) expect(verdictOf(await router.submit(ticket(n)))).toBe(Verdict.ACCEPTED);
+    expect([ofA.rows.length, ofB.rows.length, router.retries]).toEqual([20, 0, []]);
+    b.shards.set(0, ofB);
+    await router.submit(ticket(20));
+    b.shards.delete(0);
+    const late = router.submit(ticket(21));
+    await expect.poll(() => router.retries).toContain("not_owner");
+    b.shards.set(0, ofB);
+    await late;
+    expect([ofA.rows.length, ofB.rows.length]).toEqual([20, 2]);
+  });
+
+  it("N2 a former owner that is silent while the next one gets ready is given up after its grace", async () => {
+    const { router, b, ofA, ofB, toB } = await pair();
+    b.shards.delete(0);
+    ofA.die();
+    router.setAssignment(toB(2));
+    const answers = [1, 2, 3].map((n) => router.submit(ticket(n)));
+    await expect.poll(() => ofA.rows.length).toBe(3);
+    await expect.poll(() => router.retries).toContain("not_owner");
+    answers.push(router.submit(ticket(4)));
+    b.shards.set(0, ofB);
+    expect((await Promise.all(answers)).map(verdictOf)).toEqual([1, 1, 1, 1]);
+    expect(ofA.rows).toHaveLength(3);
+  });
+
+  it("N2 a shard that goes round before anybody took it up is answered by who has it all the while", async () => {
+    const { router, a, b, hosts, ofA } = await pair();
+    b.shards.delete(0);
+    for (const [version, host] of [
+      [2, "b"],
+      [3, "a"],
+      [4, "b"],
+    ] as const) {
+      router.setAssignment(assignmentOf(version, { ...hosts, a: a.address }, [host]));
+      await router.submit(ticket(version));
+    }
+    expect(ofA.rows).toHaveLength(3);
+  });
+
   it("an owner that has yet to take the shard up is asked again", async () => {
-    const { router, b, ofB, toB } = await pair();
+    const { router, a, b, ofB, toB } = await pair();
+    a.shards.delete(0);
     b.shards.delete(0);
     router.setAssignment(toB(2));
     const answer = router.submit(ticket(1));
     await expect.poll(() => router.retries.length).toBeGreaterThan(1);
     b.shards.set(0, ofB);
     expect(verdictOf(await answer)).toBe(Verdict.ACCEPTED);
-    expect(new Set(router.retries)).toEqual(new Set(["not_owner"]));
+    expect([...new Set(router.retries)]).toEqual(["moved", "not_owner"]);
   });
 
   it("N1 a version that goes back, or stays, is ignored", async () => {
@@ -122,7 +167,7 @@ describe("a shard that moves", () => {
     expect([ofA.rows.length, ofB.rows.length]).toEqual([0, 1]);
   });
 
-  it("N5 a host that is gone is left once its last answer has come", async () => {
+  it("N5 a host that is gone is left once its last answer and the next owner's first have come", async () => {
     const { router, ofA, hosts, proxy } = await pair({
       proxied: true,
       limits: { ...LIMITS, shardMoveGraceMs: 1_000 },
@@ -134,6 +179,18 @@ describe("a shard that moves", () => {
     expect(router.hosts().map(({ host }) => host)).toEqual(["b"]);
     expect(proxy.connections).toBe(1);
     expect(verdictOf(await answer)).toBe(Verdict.ACCEPTED);
+    expect(proxy.connections).toBe(1);
+    await router.submit(ticket(2));
+    await expect.poll(() => proxy.connections).toBe(0);
+  });
+
+  it("N5 a host that is gone is left when the time to hand over is, though nobody clicks", async () => {
+    const { router, hosts, proxy } = await pair({
+      proxied: true,
+      limits: { ...LIMITS, shardHandOverMs: 100 },
+    });
+    router.setAssignment(assignmentOf(2, { b: hosts.b }, ["b"]));
+    expect(proxy.connections).toBe(1);
     await expect.poll(() => proxy.connections).toBe(0);
   });
 
@@ -205,7 +262,8 @@ describe("a host that fails", () => {
     ends.push(() => void silent.close());
     const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
     const limits = { ...LIMITS, shardConnectDeadlineMs: 100 };
-    const { router, hosts } = await pair({ limits });
+    const { router, a, hosts } = await pair({ limits });
+    a.shards.delete(0);
     router.setAssignment(assignmentOf(2, { ...hosts, c: address }, ["c"]));
     const answer = router.submit(ticket(1));
     await expect.poll(() => router.retries).toContain("unreachable");

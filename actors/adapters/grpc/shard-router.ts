@@ -5,24 +5,29 @@
  *   submit ──► owner ──answer──► resolved
  *      ▲         │ NOT_OWNER, ABORTED (unreachable, stream broke)
  *      │         ▼
+ *      │       former owner, while the owner gets ready ──answer──► resolved
+ *      │         │ the same, or no answer in time: it is asked no more
+ *      │         ▼
  *      └── back-off, or the shard's next owner, whichever comes first; `refresh` is asked
  *
  *  N1 A lower (or equal) version than the newest one is ignored (V1).
  *  N2 Any submission may be sent more than once (P4); the first answer that comes is passed on.
  *     When a shard moves, its former owner has `shardMoveGraceMs` to answer what it was given
- *     before the new one is asked too: a move in good order makes no duplicates.
+ *     before the new one is asked too: a move in good order makes no duplicates. Until the new
+ *     one has answered, the former one is asked for what the new one refuses (it gets ready),
+ *     unless it refused too or was silent for that grace, but no longer than `shardHandOverMs`.
  *  N3 "Nothing was taken" (P3) is said only where no attempt was left open; else it is ABORTED.
  *  N4 At most `mailboxMaxClicks` clicks are held for one host, waiting ones included: OVERLOADED
  *     past it, at once. OVERLOADED and SHARD_HALTED of a host are passed on at once too.
- *  N5 A host that is gone from the assignment is given nothing more; its client closes once
- *     what is in flight there has been answered or is too late.
+ *  N5 A host that is gone from the assignment is asked as a former owner at the most; then its
+ *     client closes, once what is in flight there has been answered or is too late.
  */
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
 import { NO_ASSIGNMENT } from "../../assignment/assignment.ts";
 import type { Assignment } from "../../assignment/assignment.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { ShardPort, Submission, SubmissionResult } from "../../ports/shard-port.ts";
-import type { Clock, RandomBytes } from "../../runtime/clock.ts";
+import type { Clock, RandomBytes, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { ShardClient } from "./shard-client.ts";
 
@@ -75,13 +80,15 @@ interface Link {
 interface Owner {
   readonly link: Link;
   readonly epoch: number;
+  /** Who had the shard before, while `link` has not answered for it yet. */
+  former: Link | undefined;
 }
 
 /** A submission that was taken and is not answered yet. */
 interface Held {
   readonly submission: Submission;
   readonly deadlineAtMs: number;
-  /** Whom it was last sent to. */
+  /** The owner when it was last sent. */
   owner: Owner | undefined;
   /** Some attempt may have been taken though nobody said so. */
   isOpen: boolean;
@@ -92,9 +99,12 @@ interface Held {
   reject(error: AdtallyError): void;
 }
 
-type Attempt = "done" | "moved" | AdtallyError;
+/** "again": no answer yet, and there is another host to ask at once. */
+type Attempt = "done" | "again" | AdtallyError;
 
 const NOTHING_TAKEN = new Set(["NOT_OWNER", "OVERLOADED", "SHARD_HALTED"]);
+/** What an owner says, or its connection, before it serves a shard. */
+const GETTING_READY = new Set(["NOT_OWNER", "ABORTED"]);
 
 export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
   const { connect, limits, clock, random, logger } = deps;
@@ -107,6 +117,8 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
   let refreshedAtMs = -Infinity;
   let isClosed = false;
   let whenEmpty: (() => void) | undefined;
+  /** Ends the time in which former owners are asked. */
+  let handingOver: Timer | undefined;
 
   function refresh(): void {
     const now = clock.monotonic();
@@ -137,8 +149,8 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
     item.reject(new AdtallyError("ABORTED", message, { ...hint, cause: error }));
   }
 
-  /** Sends it to the owner of now. "moved": no answer yet, and there is another owner to ask. */
-  function attempt(item: Held, remainingMs: number): Promise<Attempt> {
+  /** Sends it to the owner of now, or, while that one gets ready, to the former one. */
+  async function attempt(item: Held): Promise<Attempt> {
     const { submission } = item;
     const owner = owners.get(submission.shard);
     charge(item.owner, -submission.count);
@@ -146,25 +158,72 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
     item.owner = owner;
     if (owner === undefined) {
       const detail = `assignment ${assignment.version} names no host for shard ${submission.shard}`;
-      return Promise.resolve(new AdtallyError("NOT_OWNER", detail));
+      return new AdtallyError("NOT_OWNER", detail);
     }
-    const hasMoved = () => owners.get(submission.shard)?.link !== owner.link;
+    if (owner.former === undefined || owner.link.client.isReachable) {
+      const outcome = await ask(item, owner.link);
+      const isRefused = isAdtallyError(outcome) && GETTING_READY.has(outcome.code);
+      if (!isRefused || owner.former === undefined || owners.get(submission.shard) !== owner) return outcome;
+      if (outcome.code === "ABORTED") item.isOpen = true;
+    }
+    const { former } = owner;
+    const outcome = await ask(item, former, limits.shardMoveGraceMs);
+    if (!isAdtallyError(outcome) || outcome.code === "OVERLOADED") return outcome;
+    if (outcome.code === "ABORTED" || outcome.code === "DEADLINE_EXCEEDED") item.isOpen = true;
+    leave(former, submission.shard);
+    return "again";
+  }
+
+  /** One host's answer; "again" where the shard has left that host and its grace is over. */
+  function ask(item: Held, link: Link, withinMs = Infinity): Promise<Attempt> {
+    const { submission } = item;
+    const hasLeft = () => owners.get(submission.shard)?.link !== link;
+    let isOver = false;
     return new Promise((resolve) => {
       item.onChange = () => {
         if (item.isDone) resolve("done");
-        else if (hasMoved()) clock.after(limits.shardMoveGraceMs, () => hasMoved() && resolve("moved"));
+        else if (hasLeft())
+          clock.after(limits.shardMoveGraceMs, () => {
+            if (isOver || item.isDone || !hasLeft()) return;
+            // Silent: nobody else need wait for it.
+            leave(link, submission.shard);
+            item.isOpen = true;
+            resolve("again");
+          });
       };
-      owner.link.client.submit(submission, remainingMs).then(
+      const remainingMs = Math.max(1, item.deadlineAtMs - clock.monotonic());
+      link.client.submit(submission, Math.min(withinMs, remainingMs)).then(
         (result) => {
+          const owner = owners.get(submission.shard);
+          if (owner?.link === link && owner.former !== undefined) leave(owner.former, submission.shard);
           if (!item.isDone) {
             settle(item);
             item.resolve(result);
           }
           resolve("done");
         },
-        (error: unknown) => resolve(isAdtallyError(error) ? error : aborted(error)),
+        (error: unknown) => {
+          isOver = true;
+          resolve(isAdtallyError(error) ? error : aborted(error));
+        },
       );
     });
+  }
+
+  /** The former owner of this shard is asked no more. */
+  function leave(former: Link, shard: number): void {
+    const owner = owners.get(shard);
+    if (owner?.former !== former) return;
+    owner.former = undefined;
+    closeUnused([former]);
+  }
+
+  function closeUnused(some: Iterable<Link>): void {
+    const used = new Set([...owners.values()].map(({ former }) => former));
+    for (const link of some) {
+      if (links.get(link.host) === link || used.has(link)) continue;
+      link.client.closeWhenIdle();
+    }
   }
 
   /** Waits, but no longer than until the shard has another owner or the submission is done. */
@@ -187,10 +246,9 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
 
   async function carry(item: Held): Promise<void> {
     for (let failures = 0; ;) {
-      const outcome = await attempt(item, item.deadlineAtMs - clock.monotonic());
+      const outcome = await attempt(item);
       if (item.isDone || outcome === "done") return;
-      if (outcome === "moved") {
-        item.isOpen = true;
+      if (outcome === "again") {
         deps.onRetry?.("moved");
         if (item.deadlineAtMs - clock.monotonic() <= 0) return fail(item, tooLate(item));
         continue;
@@ -227,6 +285,12 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
     return new AdtallyError("DEADLINE_EXCEEDED", detail, { cause: last });
   }
 
+  function closeAll(): void {
+    handingOver?.cancel();
+    for (const { client } of links.values()) client.close();
+    for (const { former } of owners.values()) former?.client.close();
+  }
+
   return {
     submit(submission) {
       if (isClosed) return Promise.reject(new AdtallyError("ABORTED", "this gateway is stopping"));
@@ -257,19 +321,20 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
       for (const [host, address] of next.hosts) {
         const link = links.get(host);
         if (link?.address === address) continue;
-        link?.client.closeWhenIdle();
         links.set(host, { host, address, client: connect(address), clicks: 0 });
       }
-      for (const [host, link] of links) {
-        if (next.hosts.has(host)) continue;
-        links.delete(host);
-        link.client.closeWhenIdle();
-      }
+      for (const host of links.keys()) if (!next.hosts.has(host)) links.delete(host);
+      const before = owners;
       owners = new Map();
       for (const [shard, { host, epoch }] of next.shards) {
         const link = links.get(host);
-        if (link !== undefined) owners.set(shard, { link, epoch });
+        if (link !== undefined) owners.set(shard, { link, epoch, former: formerOf(before.get(shard), link) });
       }
+      closeUnused([...before.values()].flatMap(({ former, link }) => (former ? [former, link] : [link])));
+      handingOver?.cancel();
+      handingOver = clock.after(limits.shardHandOverMs, () => {
+        for (const [shard, { former }] of owners) if (former !== undefined) leave(former, shard);
+      });
       assignment = next;
       logger.info({ version: next.version, hosts: links.size, shards: owners.size }, "assignment taken up");
       for (const item of [...held]) if (isChanged(item)) item.onChange();
@@ -287,12 +352,15 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
       });
     },
 
-    isReachable: (shard) => owners.get(shard)?.link.client.isReachable ?? false,
+    isReachable(shard) {
+      const owner = owners.get(shard);
+      return owner?.link.client.isReachable === true || owner?.former?.client.isReachable === true;
+    },
 
     async drain() {
       isClosed = true;
       if (held.size > 0) await new Promise<void>((resolve) => (whenEmpty = resolve));
-      for (const { client } of links.values()) client.close();
+      closeAll();
     },
 
     close() {
@@ -301,9 +369,17 @@ export function createShardRouter(deps: ShardRouterDeps): ShardRouter {
         item.isOpen = true;
         fail(item, new AdtallyError("ABORTED", "this gateway is stopping"));
       }
-      for (const { client } of links.values()) client.close();
+      closeAll();
     },
   };
+}
+
+/** Who is asked while `next` gets ready; where the one before never got so, whom it was to follow. */
+function formerOf(before: Owner | undefined, next: Link): Link | undefined {
+  if (before === undefined) return undefined;
+  // A host at another address is that host, started anew: of its former life nothing is left.
+  const former = before.link.host === next.host ? before.former : (before.former ?? before.link);
+  return former?.host === next.host ? undefined : former;
 }
 
 function aborted(error: unknown): AdtallyError {
