@@ -129,6 +129,11 @@ describe("N2 its generation", () => {
     expect(generationOf({ clickId: uuidAt(forgotten - 1), adId: 1001n })).toBe(2);
     expect(generationOf({ token: tokenAt(forgotten, 1001n, 1) })).toBe(1);
   });
+  it("is not needed any more for an expired click once nothing remembers its impression", () => {
+    const forgotten = NOW - LIFE - limits.dedupRetentionMs - SKEW;
+    expect(generationOf({ token: tokenAt(forgotten - 1, 1001n, 3) })).toBe(2);
+    expect(outcomeOf({ token: tokenAt(forgotten, 1001n, 3) })).toBe("REFUSED GENERATION_UNKNOWN");
+  });
   it("is the one in force at a click id's own time", () => {
     expect(generationOf({ clickId: uuidAt(CHANGE - 1), adId: 1001n })).toBe(1);
     expect(generationOf({ clickId: uuidAt(CHANGE), adId: 1001n })).toBe(2);

@@ -9,7 +9,7 @@
  *     the one in force at its click id's timestamp. Without that generation it is refused.
  *  N3 An expired impression still gets a row, preset EXPIRED, so that the shard dead-letters it.
  *     One that no replay could count any more goes by the newest generation: the shards of its
- *     own may have been let go (shardsInUse), and it has no copy to meet.
+ *     own may have been let go (shardsInUse), its number given to another, and it has no copy to meet.
  *  N4 Whether a click is late, repeated or bad traffic is not judged here.
  *  N5 An ad that is not in memory is no verdict: the click is AD_MISSING, and is taken again
  *     once the catalogue has been asked.
@@ -181,10 +181,9 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
       if (found === "ROUTING_TABLE_STALE") return refused(Reason.ROUTING_TABLE_STALE);
       generation = found === "NO_GENERATION" ? undefined : found;
     }
-    if (generation === undefined) return refused(Reason.GENERATION_UNKNOWN);
     const expired = age === "expired";
-    if (expired && isForgotten(impressionMs, receivedAtMs))
-      generation = routing().newestFirst[0] ?? generation;
+    if (expired && isForgotten(impressionMs, receivedAtMs)) generation = routing().newestFirst[0];
+    if (generation === undefined) return refused(Reason.GENERATION_UNKNOWN);
     fields.clickTimeMs = clickTimeMs;
     fields.receivedTimeMs = receivedAtMs;
     fields.verdict = expired ? Verdict.EXPIRED : Verdict.UNDECIDED;

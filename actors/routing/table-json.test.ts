@@ -30,6 +30,15 @@ describe("the routing table's JSON", () => {
     );
   });
 
+  it("keeps the shards of generations that have left it, and refuses what cannot be their number", () => {
+    const table = tableOf([], 9, 12);
+    expect(decodeTable(encodeTable(table), 9, DEFAULT_LIMITS)).toEqual(table);
+    for (const wrong of [-1, 1.5, "3", {}]) {
+      const text = JSON.stringify({ generations: [], retired_shards: wrong });
+      expect(() => decodeTable(text, 9, DEFAULT_LIMITS)).toThrow(/retired_shards is/);
+    }
+  });
+
   it.each<[string, unknown, RegExp]>([
     ["no list", {}, /list "generations"/],
     ["a generation that is no object", [1], /generations\[0\] must be an object/],

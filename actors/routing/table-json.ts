@@ -1,7 +1,7 @@
 /**
  * The routing table as JSON: one form for the routing topic, Redis' fast copy and the file of
  * the embedded form.
- *   {"generations":[{"number":1,"in_force_from_ms":0,"shard_count":4,"splits":{"1001":4}}]}
+ *   {"retired_shards":8,"generations":[{"number":1,"in_force_from_ms":0,"shard_count":4,"splits":{"1001":4}}]}
  * What is read is checked as strictly as a change would be: a table that could route two copies
  * of a click apart is refused whole.
  */
@@ -20,7 +20,8 @@ export function encodeTable(table: RoutingTable): string {
     shard_count: each.shardCount,
     splits: Object.fromEntries([...each.splits].map(([adId, ways]) => [String(adId), ways])),
   }));
-  return JSON.stringify({ generations });
+  const { retiredShards } = table;
+  return JSON.stringify({ generations, ...(retiredShards > 0 && { retired_shards: retiredShards }) });
 }
 
 /** `readAtMs`: the reader's clock when the read began. @throws INPUT_INVALID, naming what and where. */
@@ -33,9 +34,13 @@ export function decodeTable(text: string, readAtMs: number, limits: Pick<Limits,
   }
   const generations = isObject(value) ? value["generations"] : undefined;
   if (!Array.isArray(generations)) throw invalid('the table must be an object with a list "generations"');
+  const retiredShards = isObject(value) ? (value["retired_shards"] ?? 0) : 0;
+  if (typeof retiredShards !== "number" || !Number.isInteger(retiredShards) || retiredShards < 0)
+    throw invalid(`retired_shards is ${JSON.stringify(retiredShards)}: it must be a whole number`);
   return tableOf(
     generations.map((each: unknown, i) => decodeGeneration(each, `generations[${i}]`, limits)),
     readAtMs,
+    retiredShards,
   );
 }
 

@@ -2,7 +2,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { route } from "./generation.ts";
-import { addGeneration, emptyTable, generationAt, shardsInUse, tableOf } from "./table.ts";
+import { decodeTable, encodeTable } from "./table-json.ts";
+import {
+  addGeneration,
+  emptyTable,
+  generationAt,
+  shardsEver,
+  shardsInUse,
+  tableOf,
+  withoutRetired,
+} from "./table.ts";
 import type { RoutingChange, RoutingTable } from "./table.ts";
 
 const limits = DEFAULT_LIMITS;
@@ -185,10 +194,84 @@ describe("addGeneration", () => {
     ).toBe(4);
   });
 
-  it("refuses a first generation without shards and one past the token's 16 bits", () => {
+  it("refuses a first generation without shards", () => {
     expect(() => addGeneration(emptyTable(0), {}, startMs, limits)).toThrow(/first generation needs/);
-    const last = tableOf([{ number: 0xffff, inForceFromMs: 0, shardCount: 1, splits: new Map() }], 0);
-    expect(() => addGeneration(last, {}, startMs, limits)).toThrow(/65535 is the last/);
+  });
+});
+
+describe("generations that are out of use", () => {
+  const remembered = limits.tokenLifeMs + limits.dedupRetentionMs + skew;
+  const numbers = ({ newestFirst }: RoutingTable) => newestFirst.map(({ number }) => number);
+  const grown = addGeneration(first(8), { shardCount: 16 }, startMs, limits);
+  const shrunk = addGeneration(grown, { shardCount: 4 }, startMs, limits);
+  const supersededMs = shrunk.newestFirst[0]!.inForceFromMs;
+
+  it("never left the table; they leave it with a later change, and their shards are not forgotten", () => {
+    const soon = addGeneration(shrunk, { shardCount: 5 }, supersededMs + remembered, limits);
+    expect(numbers(soon)).toEqual([4, 3, 2, 1]);
+    const later = addGeneration(shrunk, { shardCount: 5 }, supersededMs + remembered + 3_600_000, limits);
+    expect(numbers(later)).toEqual([4, 3]);
+    expect(shardsEver(later)).toHaveLength(16);
+    expect(shardsInUse(later, supersededMs + remembered + 3_600_000, limits)).toHaveLength(5);
+  });
+
+  it("are missed by no reader whose clock is behind: it forgets them before a publisher does", () => {
+    const offMs = fc.integer({ min: -skew, max: skew });
+    fc.assert(
+      fc.property(
+        changes,
+        offMs,
+        offMs,
+        fc.nat(12 * 3_600_000),
+        (steps, publisherOff, readerOff, laterMs) => {
+          const { atMs, table: known } = history(steps).at(-1)!;
+          const nowMs = atMs + laterMs;
+          const next = addGeneration(known, {}, nowMs + publisherOff, limits);
+          for (const each of numbers(withoutRetired(known, nowMs + readerOff, limits)))
+            expect(next.generations.get(each)).toEqual(known.generations.get(each));
+        },
+      ),
+    );
+  });
+
+  it("stay while a token that a shard remembers can name them", () => {
+    fc.assert(
+      fc.property(changes, fc.nat(12 * 3_600_000), fc.nat(remembered), (steps, laterMs, ageMs) => {
+        const { atMs, table: known } = history(steps).at(-1)!;
+        const nowMs = atMs + laterMs;
+        const pinned = numberAt(readAt(known, nowMs), nowMs - ageMs, nowMs);
+        const next = addGeneration(known, {}, nowMs, limits);
+        expect(next.generations.has(pinned as number)).toBe(true);
+      }),
+    );
+  });
+
+  it("gave out their numbers for ever: after 65535 comes 1 again, and the table is read back", () => {
+    const one = (number: number, inForceFromMs: number) => ({
+      number,
+      inForceFromMs,
+      shardCount: 3,
+      splits: new Map(),
+    });
+    const last = tableOf([one(0xfffe, 0), one(0xffff, startMs - lead)], startMs);
+    const wrapped = addGeneration(last, { shardCount: 4 }, startMs, limits);
+    expect(numbers(wrapped)).toEqual([1, 0xffff, 0xfffe]);
+    expect(decodeTable(encodeTable(wrapped), startMs, limits)).toEqual(wrapped);
+    expect(numberAt(readAt(wrapped, startMs + lead), startMs + lead, startMs + lead)).toBe(1);
+    expect(numberAt(readAt(wrapped, startMs), startMs, startMs)).toBe(0xffff);
+  });
+
+  it("that are too many are refused by name, long before a number could mean two of them", () => {
+    const many = Array.from({ length: 4_096 }, (_, n) => ({
+      number: n + 1,
+      inForceFromMs: startMs + n,
+      shardCount: 3,
+      splits: new Map(),
+    }));
+    const table = tableOf(many, startMs);
+    expect(() => addGeneration(table, {}, startMs, limits)).toThrow(/4096 generations are still in use/);
+    const tomorrowMs = startMs + 24 * 3_600_000;
+    expect(numbers(addGeneration(table, {}, tomorrowMs, limits))).toEqual([4_097, 4_096]);
   });
 });
 

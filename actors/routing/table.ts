@@ -10,9 +10,13 @@
  * A table read at r lacks only what was published after r, and that takes force no sooner than
  * r + routingLeadMs - clockSkewMs: up to there it answers as every newer table would.
  *
- *  G1 A published generation never changes, and its number is never given to another.
- *  G2 Numbers and times of force rise together, strictly.
+ *  G1 A published generation never changes, and its number is given to another only when no click
+ *     that could count, or whose copy must be found, can name it any more.
+ *  G2 Times of force rise strictly from each generation to the next, and numbers with them, but for
+ *     one step past the highest that a token carries, on to 1.
  *  G3 `generationAt` gives one answer for one time, whichever table is asked: or none.
+ *  G4 A generation that nothing can name leaves the table, and is told from one that is lacking: a
+ *     reader forgets it (withoutRetired) a while before a publisher leaves it out.
  */
 import { AdtallyError } from "../core/errors.ts";
 import type { IdKey } from "../core/ids.ts";
@@ -23,6 +27,8 @@ import type { Generation } from "./generation.ts";
 export interface RoutingTable {
   readonly generations: ReadonlyMap<number, Generation>;
   readonly newestFirst: readonly Generation[];
+  /** The most shards that a generation had which has left the table: their data may still be there. */
+  readonly retiredShards: number;
   /** The reader's clock when the read began. */
   readonly readAtMs: number;
 }
@@ -38,22 +44,39 @@ export interface RoutingChange {
 type RoutingLimits = Pick<Limits, "routingLeadMs" | "clockSkewMs" | "maxShards">;
 type LifeLimits = Pick<Limits, "tokenLifeMs" | "dedupRetentionMs" | "clockSkewMs">;
 
+/** How much longer a publisher keeps a generation than a reader needs it: their clocks may differ. */
+const RETIRED_LATER_MS = 10 * 60_000;
+/** Of one table: a change every six seconds. Far fewer than there are numbers, so none is met again. */
+const MOST_GENERATIONS = 4_096;
+
+/** When the impressions were made that anything remembers. */
+function neededSinceMs(nowMs: number, limits: LifeLimits): number {
+  return nowMs - limits.tokenLifeMs - limits.dedupRetentionMs - limits.clockSkewMs;
+}
+
 export function emptyTable(readAtMs: number): RoutingTable {
   return tableOf([], readAtMs);
 }
 
 /** @throws INPUT_INVALID where G1 or G2 does not hold. */
-export function tableOf(generations: Iterable<Generation>, readAtMs: number): RoutingTable {
-  const newestFirst = [...generations].sort((a, b) => b.number - a.number);
+export function tableOf(
+  generations: Iterable<Generation>,
+  readAtMs: number,
+  retiredShards = 0,
+): RoutingTable {
+  const newestFirst = [...generations].sort((a, b) => b.inForceFromMs - a.inForceFromMs);
+  const byNumber = new Map(newestFirst.map((each) => [each.number, each]));
   newestFirst.forEach((newer, i) => {
+    if (byNumber.get(newer.number) !== newer) throw invalid(`generation ${newer.number} is there twice`);
     const older = newestFirst[i + 1];
     if (older === undefined) return;
-    if (newer.number === older.number) throw invalid(`generation ${newer.number} is there twice`);
-    if (newer.inForceFromMs <= older.inForceFromMs) {
-      throw invalid(`generation ${newer.number} takes force no later than generation ${older.number}`);
+    const steps = (newer.number - older.number + GENERATION_MAX) % GENERATION_MAX;
+    if (newer.inForceFromMs === older.inForceFromMs || steps > MOST_GENERATIONS) {
+      const [high, low] = newer.number > older.number ? [newer, older] : [older, newer];
+      throw invalid(`generation ${high.number} takes force no later than generation ${low.number}`);
     }
   });
-  return { generations: new Map(newestFirst.map((each) => [each.number, each])), newestFirst, readAtMs };
+  return { generations: byNumber, newestFirst, retiredShards, readAtMs };
 }
 
 /**
@@ -85,7 +108,7 @@ export function addGeneration(
   table: RoutingTable,
   change: RoutingChange,
   nowMs: number,
-  limits: RoutingLimits,
+  limits: RoutingLimits & LifeLimits,
 ): RoutingTable {
   const newest = table.newestFirst[0];
   const shardCount = change.shardCount ?? newest?.shardCount;
@@ -93,18 +116,35 @@ export function addGeneration(
   if (!Number.isInteger(shardCount) || shardCount < 1 || shardCount > limits.maxShards) {
     throw invalid(`shard count ${shardCount} is not a whole number from 1 to ${limits.maxShards}`);
   }
-  if (newest !== undefined && newest.number >= GENERATION_MAX) {
-    throw invalid(`generation ${GENERATION_MAX} is the last that a token can carry`);
+  const kept = withoutRetired(table, nowMs - RETIRED_LATER_MS - limits.routingLeadMs, limits);
+  const number = newest === undefined ? 1 : (newest.number % GENERATION_MAX) + 1;
+  if (kept.generations.has(number) || kept.generations.size >= MOST_GENERATIONS) {
+    throw invalid(
+      `${kept.generations.size} generations are still in use, and more cannot be told apart: change the table less often`,
+    );
   }
   const generation: Generation = {
-    number: newest === undefined ? 1 : newest.number + 1,
+    number,
     // A publisher whose clock stepped back must not overtake what is already published (G2).
     inForceFromMs:
       newest === undefined ? 0 : Math.max(nowMs + limits.routingLeadMs, newest.inForceFromMs + 1),
     shardCount,
     splits: changedSplits(newest?.splits ?? new Map(), change, shardCount),
   };
-  return tableOf([...table.newestFirst, generation], table.readAtMs);
+  return tableOf([...kept.newestFirst, generation], table.readAtMs, kept.retiredShards);
+}
+
+/**
+ * The table less the generations that no click can name any more (G4): superseded for so long that
+ * their last impressions are forgotten everywhere. The newest always stays.
+ */
+export function withoutRetired(table: RoutingTable, nowMs: number, limits: LifeLimits): RoutingTable {
+  const sinceMs = neededSinceMs(nowMs, limits);
+  const { newestFirst } = table;
+  const kept = newestFirst.filter((_, i) => i === 0 || newestFirst[i - 1]!.inForceFromMs > sinceMs);
+  if (kept.length === newestFirst.length) return table;
+  const gone = newestFirst.slice(kept.length).map(({ shardCount }) => shardCount);
+  return tableOf(kept, table.readAtMs, Math.max(table.retiredShards, ...gone));
 }
 
 function changedSplits(
@@ -123,8 +163,8 @@ function changedSplits(
 }
 
 /** Every shard that any generation has had: ascending. */
-export function shardsEver({ newestFirst }: RoutingTable): readonly number[] {
-  const count = Math.max(0, ...newestFirst.map(({ shardCount }) => shardCount));
+export function shardsEver({ newestFirst, retiredShards }: RoutingTable): readonly number[] {
+  const count = Math.max(retiredShards, ...newestFirst.map(({ shardCount }) => shardCount));
   return Array.from({ length: count }, (_, shard) => shard);
 }
 
@@ -142,11 +182,11 @@ export function assertWays(adId: IdKey, ways: number, shardCount: number): void 
  * routed: ascending. A shard that is not listed can be let go.
  */
 export function shardsInUse(table: RoutingTable, nowMs: number, limits: LifeLimits): readonly number[] {
-  const neededSinceMs = nowMs - limits.tokenLifeMs - limits.dedupRetentionMs - limits.clockSkewMs;
+  const sinceMs = neededSinceMs(nowMs, limits);
   let count = 0;
   let supersededAtMs = Infinity;
   for (const generation of table.newestFirst) {
-    if (supersededAtMs > neededSinceMs) count = Math.max(count, generation.shardCount);
+    if (supersededAtMs > sinceMs) count = Math.max(count, generation.shardCount);
     supersededAtMs = generation.inForceFromMs;
   }
   return Array.from({ length: count }, (_, shard) => shard);

@@ -70,6 +70,21 @@ describe("the routing table", () => {
     routing.close();
   });
 
+  test("that left out what no click can name any more was refused for ever", async () => {
+    const clock = virtualClock(START);
+    const { state } = document();
+    await state.publish(encodeTable(six));
+    const routing = followRouting({ state, limits, clock, logger });
+    await routing.refresh();
+    await clock.advance(24 * 3_600_000);
+    const next = addGeneration(six, { shardCount: 7 }, clock.now(), limits);
+    expect([...next.generations.keys()]).toEqual([3, 2]);
+    await state.publish(encodeTable(next));
+    await routing.refresh();
+    expect(routing.table.newestFirst[0]?.shardCount).toBe(7);
+    routing.close();
+  });
+
   test.each([
     ["forgot a generation", encodeTable(four), "lacks generation 2"],
     [

@@ -2,8 +2,8 @@
  * What a program of a cluster knows of the published routing table and assignment: followed by
  * notices of their change, and for the table by reading again, as its age counts.
  *
- *  W1 Nothing that was known is forgotten or replaced by less: a table that lacks a generation, or
- *     changed one, and an assignment of a lower version, are refused, loudly.
+ *  W1 Nothing that was known is forgotten or replaced by less: a table that lacks a generation that
+ *     a click can still name, or changed one, and an assignment of a lower version, are refused, loudly.
  *  W2 What cannot be read or understood leaves what is known in force. The table's age goes on
  *     counting: past its lead it answers no more for itself (routing/table.ts).
  *  W3 A copy on disk is what was known in an earlier life, for the time until the document can be
@@ -21,7 +21,7 @@ import { AdtallyError, isAdtallyError, messageOf } from "../../actors/core/error
 import type { Limits } from "../../actors/core/limits.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
 import type { LocalCopy } from "../../actors/replica/local-copy.ts";
-import { emptyTable, tableOf, type RoutingTable } from "../../actors/routing/table.ts";
+import { emptyTable, tableOf, withoutRetired, type RoutingTable } from "../../actors/routing/table.ts";
 import { decodeTable, encodeTable } from "../../actors/routing/table-json.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
 import type { Logger } from "../../actors/runtime/log.ts";
@@ -80,14 +80,14 @@ export function followRouting({ state, copy, limits, clock, logger }: FollowerDe
     let next: RoutingTable;
     try {
       next = decodeTable(text, beganAtMs, limits);
-      if (!isCopy) assertSucceeds(next, table);
+      if (!isCopy) assertSucceeds(next, withoutRetired(table, beganAtMs, limits));
       else await checkCopy(next);
     } catch (error) {
       throw new AdtallyError("SHARED_STATE_UNAVAILABLE", messageOf(error), { cause: error });
     }
     const before = table.newestFirst[0]?.number ?? 0;
     const newest = next.newestFirst[0]?.number ?? 0;
-    if (newest > before) logger.info({ generation: newest }, "routing table taken up");
+    if (newest !== before) logger.info({ generation: newest }, "routing table taken up");
     table = next;
     isCopy = false;
     saved = saveWhereNew(copy, encodeTable(next), saved, logger);
@@ -96,7 +96,7 @@ export function followRouting({ state, copy, limits, clock, logger }: FollowerDe
   /** W3 */
   async function checkCopy(next: RoutingTable): Promise<void> {
     try {
-      assertSucceeds(next, table);
+      assertSucceeds(next, withoutRetired(table, beganAtMs, limits));
     } catch (error) {
       await copy?.setAside(`it is another cluster's (${messageOf(error)})`);
       saved = undefined;
