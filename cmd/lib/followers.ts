@@ -96,7 +96,7 @@ export function followRouting({ state, copy, limits, clock, logger }: FollowerDe
   /** W3 */
   async function checkCopy(next: RoutingTable): Promise<void> {
     try {
-      assertSucceeds(next, withoutRetired(table, beganAtMs, limits));
+      assertSucceeds(next, withoutRetired(table, clock.now(), limits));
     } catch (error) {
       await copy?.setAside(`it is another cluster's (${messageOf(error)})`);
       saved = undefined;
