@@ -53,6 +53,8 @@ export interface Limits {
   readonly spillPatientAfterMs: number;
   /** The spill topic has so long to take a click before the gateway's own disk does. */
   readonly spillDeadlineMs: number;
+  /** When a client may try again whose click nothing could keep: the spool was full, or broken. */
+  readonly spoolRetryAfterMs: number;
   /** A quiet shard looks this often whether another owner wrote to its partition. */
   readonly followIntervalMs: number;
   readonly overloadRetryAfterMs: number;
@@ -136,6 +138,8 @@ export interface Limits {
   readonly drainDeadlineMs: number;
   /** How long a program that stops waits for ClickHouse to take what is left: the next start sends it. */
   readonly sinkDrainDeadlineMs: number;
+  /** How long a shard that begins waits to hear what ClickHouse was told of it: later it is held against the log at the first flush. */
+  readonly sinkMeetDeadlineMs: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -164,6 +168,7 @@ export const DEFAULT_LIMITS: Limits = {
   spillAfterMs: 250,
   spillPatientAfterMs: 3 * SECOND_MS,
   spillDeadlineMs: 500,
+  spoolRetryAfterMs: 5 * SECOND_MS,
   followIntervalMs: 5 * SECOND_MS,
   overloadRetryAfterMs: 200,
   batchMaxClicks: 5_000,
@@ -217,6 +222,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxShards: 4_096,
   drainDeadlineMs: 20 * SECOND_MS,
   sinkDrainDeadlineMs: 5 * SECOND_MS,
+  sinkMeetDeadlineMs: 500,
 };
 
 /** Each relation with the promise that breaks without it. Exported so that a test can list them. */

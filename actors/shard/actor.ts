@@ -10,12 +10,12 @@ import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import type { SubmissionResult } from "../ports/shard-port.ts";
 import type { ShardStore } from "../ports/shard-store.ts";
-import { sleep, type Clock } from "../runtime/clock.ts";
+import { sleep } from "../runtime/clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { DeadLetterWriter } from "./dead-letter-writer.ts";
 import { countsNotWritten, countsWritten, isSaveDue, savedState, takeCounts, takeSave } from "./flush.ts";
 import type { CountFlush } from "./flush.ts";
-import { findBeginning, openState, type Opened, type RecoveryDeps } from "./recovery.ts";
+import { assertSinkBehind, findBeginning, openState, type Opened, type RecoveryDeps } from "./recovery.ts";
 import type { ShardState, Waiting } from "./state.ts";
 import { transition, type Command, type Effect } from "./transition.ts";
 
@@ -23,7 +23,6 @@ const READ_BYTES = 4 * 1024 * 1024;
 
 export interface ActorDeps extends RecoveryDeps {
   readonly deadLetters: ClickLog;
-  readonly clock: Clock;
   /** Runs a function once the current event-loop turn is over, so that a turn's clicks share a block. */
   readonly defer: (run: () => void) => void;
   readonly onHalt: (shard: number, error: AdtallyError) => void;
@@ -133,8 +132,20 @@ export class ShardActor {
     return this.#state.phase === "halted" ? undefined : takeCounts(this.#state, mostRows);
   }
 
-  /** Told what the sink has of this shard, at first contact: a sink that lost rows gets them again. */
-  sinkHas(offset: number): void {
+  /**
+   * Told what the sink has of this shard, at first contact and before any counts leave: a sink that
+   * lost rows gets them again; one that has more than the log is a halt (V3 of recovery.ts).
+   * @throws LOG_UNAVAILABLE
+   */
+  async sinkHas(offset: number): Promise<void> {
+    if (offset >= this.#state.nextOffset) {
+      try {
+        await assertSinkBehind(this.#deps, offset);
+      } catch (error) {
+        if (!isAdtallyError(error, "LOG_BEHIND_STATE")) throw error;
+        this.#dispatch({ kind: "halt", code: error.code, reason: error.message });
+      }
+    }
     if (offset >= this.#state.flushedOffset) return;
     const { shard } = this.#state.identity;
     this.#deps.logger.warn(

@@ -121,7 +121,7 @@ export class CountFlusher {
     const checkpoints = await this.#deps.sink.readCheckpoints();
     const offsets = new Map(checkpoints.map(({ shard, offset }) => [shard, offset]));
     for (const actor of strangers) {
-      actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
+      await actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
       this.#met.add(actor);
     }
   }

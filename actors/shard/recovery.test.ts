@@ -5,7 +5,10 @@ import { createMemoryCountSink } from "../adapters/memory/memory-count-sink.ts";
 import { createMemoryLog } from "../adapters/memory/memory-log.ts";
 import { memoryShardStores } from "../adapters/memory/memory-shard-stores.ts";
 import { AdtallyError } from "../core/errors.ts";
+import { minuteOf } from "../core/time.ts";
 import { Verdict } from "../core/verdict.ts";
+import { sampleBlock } from "../ports/click-log.sample.ts";
+import { encodeCountRows } from "../ports/count-rows.ts";
 import type { ShardStores } from "../ports/shard-store.ts";
 import { uuidV7, type SimClick } from "../sim/clicks.ts";
 import { virtualClock } from "../sim/virtual-clock.ts";
@@ -200,6 +203,66 @@ describe("with the store lost", () => {
     const lost = { clicks: first.clicks, sink };
     await expect(shardIn(lost)).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE" });
   });
+});
+
+describe("a log that lost what ClickHouse was told of it", () => {
+  /** One block in the log and in the store; ClickHouse was told of ten. */
+  async function told() {
+    const first = await shardIn();
+    await first.verdicts([click()]);
+    await first.settled(first.host.drain(), 1_000);
+    await first.sink.writeCheckpoints([{ shard: SHARD, epoch: 1, offset: 9, watermarkMs: 0 }]);
+    return first;
+  }
+
+  test("is refused by name before the shard serves, also where its store is whole", async () => {
+    await expect(shardIn(await told())).rejects.toMatchObject({
+      code: "LOG_BEHIND_STATE",
+      message: expect.stringContaining("ends at 1, what ClickHouse has of it is at 10"),
+    });
+  });
+
+  test("is refused by name where only a window of ClickHouse says so", async () => {
+    const { clicks, clock, settled, host, sink } = await shardIn();
+    await settled(host.drain(), 1_000);
+    const row = { advertiserId: 1n, campaignId: 1n, adId: 1n, minute: minuteOf(START_MS), shard: SHARD };
+    const counts = { clicks: 1, invalid: 0, duplicates: 0, version: 7 };
+    await clicks.append(SHARD, sampleBlock(1));
+    await sink.writeCheckpoints([{ shard: SHARD, epoch: 1, offset: 0, watermarkMs: 0 }]);
+    await sink.writeCounts(encodeCountRows([{ ...row, ...counts }]));
+    const lost = { clicks, sink, clock, stores: memoryShardStores() };
+    await expect(shardIn(lost)).rejects.toMatchObject({ code: "LOG_BEHIND_STATE" });
+  });
+
+  test.each(["down", "silent"])(
+    "with ClickHouse %s, the shard serves, and halts before it sends a count",
+    async (how) => {
+      const first = await told();
+      const before = first.sink.counts();
+      const failure = new AdtallyError("COUNT_SINK_UNAVAILABLE", "down");
+      const givenUp: (() => void)[] = [];
+      let up = false;
+      const readCheckpoints = () => {
+        if (up) return first.sink.readCheckpoints();
+        return new Promise<never>((_, reject) => {
+          if (how === "down") reject(failure);
+          else givenUp.push(() => reject(failure));
+        });
+      };
+      const { stores, clicks, clock } = first;
+      const world = { stores, clicks, clock, sink: { ...first.sink, readCheckpoints } };
+      const { host, verdicts } = await shardIn({ ...world, startWithinMs: how === "down" ? 100 : 600 });
+      expect(await verdicts([click()])).toEqual([Verdict.ACCEPTED]);
+      await clock.advance(5_000);
+      expect(host.faults).toEqual([]);
+      up = true;
+      for (const giveUp of givenUp) giveUp();
+      await clock.advance(20_000);
+      expect(host.faults).toEqual([expect.stringMatching(/shard 5: .*ends at 2, what ClickHouse .* at 10/)]);
+      expect(first.sink.counts()).toEqual(before);
+      await host.abandon();
+    },
+  );
 });
 
 test("a record that nobody can read is quarantined with its offset, and the rest is counted (fault 21)", async () => {

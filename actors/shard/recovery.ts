@@ -8,12 +8,18 @@
  *
  *  V1 A fold never jumps: an offset that retention took is a halt.
  *  V2 A window whose first clicks the fold may not have seen is never written.
+ *  V3 The log holds all that the sink was told of it: else new blocks would get the offsets of old
+ *     ones, and their counts pass for old ones. It is held against the sink before the replay;
+ *     a sink that does not answer in time holds nobody up, and is met before the first counts
+ *     leave (count-flusher.ts).
  */
 import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
 import { minuteOf, minuteStartMs, WINDOW_MS } from "../core/time.ts";
 import type { ClickLog, LogBounds } from "../ports/click-log.ts";
 import type { Checkpoint, CountSink } from "../ports/count-sink.ts";
 import type { ShardStores, ShardStore } from "../ports/shard-store.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { withDeadline } from "../runtime/deadline.ts";
 import type { Logger } from "../runtime/log.ts";
 import { createShardState, restoreState, type ShardIdentity, type ShardState } from "./state.ts";
 import type { Limits } from "../core/limits.ts";
@@ -25,6 +31,7 @@ export interface RecoveryDeps {
   readonly spill: ClickLog;
   readonly stores: ShardStores;
   readonly sink: Pick<CountSink, "readCheckpoints" | "readWindows">;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -64,10 +71,35 @@ async function tryOpen({ identity, limits, stores }: RecoveryDeps): Promise<Open
 export async function findBeginning(deps: RecoveryDeps, { state, restored }: Opened): Promise<void> {
   const { shard } = deps.identity;
   const bounds = await deps.clicks.bounds(shard);
-  if (!restored) await beginWithoutStore(deps, state, bounds);
+  if (restored) await meetSink(deps);
+  else await beginWithoutStore(deps, state, bounds);
   assertBehind(shard, bounds, state.nextOffset, "its state");
   if (state.nextOffset < bounds.earliest) throw gone(shard, state.nextOffset, bounds);
   await meetSpill(deps, state, restored);
+}
+
+/** V3 for a shard that needs nothing of the sink. */
+async function meetSink(deps: RecoveryDeps): Promise<void> {
+  const { clock, identity, limits, logger, sink } = deps;
+  const { shard } = identity;
+  try {
+    const reading = sink.readCheckpoints();
+    const checkpoints = await withDeadline(clock, limits.sinkMeetDeadlineMs, "the count sink", reading);
+    await assertSinkBehind(deps, checkpoints.find((checkpoint) => checkpoint.shard === shard)?.offset ?? -1);
+  } catch (error) {
+    if (isAdtallyError(error) && error.after === "halt") throw error;
+    const later = "not held against the count sink yet: that is done before the first counts leave";
+    logger.warn({ shard, error: messageOf(error) }, later);
+  }
+}
+
+/** V3: `offset` is the last block that the sink has of the shard. @throws LOG_BEHIND_STATE, LOG_UNAVAILABLE */
+export async function assertSinkBehind(
+  { clicks, identity }: Pick<RecoveryDeps, "clicks" | "identity">,
+  offset: number,
+): Promise<void> {
+  // Read after the sink was: another owner may append and flush meanwhile.
+  assertBehind(identity.shard, await clicks.bounds(identity.shard), offset + 1, "what ClickHouse has of it");
 }
 
 function assertBehind(shard: number, { next }: LogBounds, offset: number, what: string): void {
@@ -116,14 +148,16 @@ async function beginAtCheckpoint(
 ): Promise<void> {
   const { clicks, identity, limits, logger, sink } = deps;
   const { shard } = identity;
-  assertBehind(shard, bounds, offset + 1, "its checkpoint");
+  await assertSinkBehind(deps, offset);
   if (offset + 1 < bounds.earliest) throw gone(shard, offset + 1, bounds);
   const newestMs = await appendTimeAt(clicks, shard, bounds.next - 1);
   const idsSinceMs = newestMs - limits.dedupRetentionMs - limits.dedupSliceMs - limits.clockSkewMs;
   const idsFrom = await firstOffsetSince(clicks, shard, bounds, idsSinceMs);
   const fromMinute = minuteOf(newestMs - limits.windowRetentionMs);
   const counts = await sink.readWindows(shard, fromMinute);
-  state.covered = state.windows.restoreCounts(counts, offset);
+  const covered = state.windows.restoreCounts(counts, offset);
+  await assertSinkBehind(deps, covered.until);
+  state.covered = covered;
   state.nextOffset = Math.min(idsFrom, offset + 1);
   state.flushedOffset = offset;
   state.watermarkMs = watermarkMs;

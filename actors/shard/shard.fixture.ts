@@ -21,6 +21,7 @@ export interface World {
   readonly sink?: ReturnType<typeof createMemoryCountSink>;
   readonly limits?: Partial<Limits>;
   readonly clock?: ReturnType<typeof virtualClock>;
+  readonly startWithinMs?: number;
   readonly shard?: number;
 }
 
@@ -50,7 +51,7 @@ export async function shardIn(world: World = {}) {
     defer: (run) => void clock.after(0, run),
   });
   starting.catch(() => undefined);
-  await clock.advance(100);
+  await clock.advance(world.startWithinMs ?? 100);
   const host = await starting;
   const settled = async <T>(promise: Promise<T>, ms = 50): Promise<T> => {
     promise.catch(() => undefined);
