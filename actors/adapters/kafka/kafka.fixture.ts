@@ -71,16 +71,24 @@ export interface TestLogOptions {
   readonly minInsyncReplicas?: number;
   readonly compression?: KafkaConfig["compression"];
   readonly limits?: Partial<Limits>;
+  readonly secured?: Pick<KafkaConfig, "tls" | "sasl">;
 }
 
 /** A log on new topics. */
 export async function openTestLog(address: string, options: TestLogOptions = {}): Promise<TestLog> {
-  const { partitions = PARTITIONS, replication = 1, minInsyncReplicas = 1, compression } = options;
+  const {
+    partitions = PARTITIONS,
+    replication = 1,
+    minInsyncReplicas = 1,
+    compression,
+    secured = {},
+  } = options;
   const config: KafkaConfig = {
     brokers: address.split(","),
     clientId: "adtally-test",
     topicPrefix: `test-${systemRandom(5).toString("hex")}.`,
     ...(compression !== undefined && { compression }),
+    ...secured,
   };
   const limits: Limits = { ...DEFAULT_LIMITS, ...options.limits };
   const wants = { partitions, replication, minInsyncReplicas, retentionMs: limits.logRetentionMs };
@@ -88,6 +96,8 @@ export async function openTestLog(address: string, options: TestLogOptions = {})
   const open = () => openKafkaLog({ config, limits, clock: systemClock, logger: silentLogger });
   const kafka = new kafkajs.Kafka({
     brokers: [...config.brokers],
+    ...(secured.tls !== undefined && { ssl: secured.tls }),
+    ...(secured.sasl !== undefined && { sasl: secured.sasl }),
     retry: { retries: 1 },
     logLevel: kafkajs.logLevel.NOTHING,
   });

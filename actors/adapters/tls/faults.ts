@@ -11,6 +11,9 @@ const UNKNOWN_AUTHORITY =
 const REFUSED_BY_SERVER =
   /^ERR_SSL_(TLSV1_ALERT_UNKNOWN_CA|TLSV1_ALERT_DECRYPT_ERROR|(SSL\/TLS|SSLV3|TLSV13)_ALERT_(BAD_CERTIFICATE|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|HANDSHAKE_FAILURE))$/;
 
+/** `…:error:0A000412:SSL routines:ssl3_read_bytes:ssl/tls alert bad certificate:…:918:…` */
+const OPENSSL = /[0-9A-F]+:error:[0-9A-F]+:SSL routines:[^:]*:([^:]*):[^]*/;
+
 /** Undefined where the error is none of TLS. */
 export function tlsFault(error: unknown, backend: Backend): string | undefined {
   const code = codeOf(error);
@@ -25,7 +28,7 @@ export function tlsFault(error: unknown, backend: Backend): string | undefined {
   if (/^ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED$/.test(code))
     return `the server wants a client certificate: give ${flag("cert")} and ${flag("key")}`;
   if (REFUSED_BY_SERVER.test(code))
-    return `the server refuses the client certificate (${flag("cert")}): it has expired, or its authority is not the server's`;
+    return `the server does not take our client certificate (${flag("cert")}): it is missing, has expired, or is of no authority that the server knows`;
   if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code))
     return "the server does not speak TLS at this port";
   return undefined;
@@ -34,7 +37,7 @@ export function tlsFault(error: unknown, backend: Backend): string | undefined {
 /** The error's own words and what to do; of errors that are none of TLS their words alone. */
 export function withTlsFault(said: string, error: unknown, backend: Backend): string {
   const fault = tlsFault(error, backend);
-  return fault === undefined ? said : `${said} (${codeOf(error)}): ${fault}`;
+  return fault === undefined ? said : `${said.replace(OPENSSL, "$1")} (${codeOf(error)}): ${fault}`;
 }
 
 /** Of the error, or of what it was made from. */
