@@ -6,6 +6,7 @@
  *   the second one    exit 1 at once: the log has all that was acknowledged
  *   a fault nobody foresaw   exit 1 at once, for the same reason
  */
+import { flushCompileCache } from "node:module";
 import { readFileSync } from "node:fs";
 import pino from "pino";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
@@ -68,6 +69,8 @@ export async function runProgram<S extends CommonSettings>(
     process.exit(1);
   });
   assertLimits(DEFAULT_LIMITS);
+  // Where NODE_COMPILE_CACHE names a folder: now, as a killed process would leave nothing there.
+  flushCompileCache();
   const life = new Lifecycle({ limits: DEFAULT_LIMITS, drainNoticeMs, clock: systemClock, logger });
   const end = async (code: number) => process.exit((await life.stop()) ? code : 1);
 
