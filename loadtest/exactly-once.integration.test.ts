@@ -4,7 +4,7 @@ import { runExactlyOnce } from "./exactly-once/run.ts";
 
 const seed = Number(process.env["ADTALLY_SEED"]);
 
-it("counts every click exactly once while the program is killed again and again", async () => {
+it("fault 1: every click is counted exactly once while the program is killed again and again under load", async () => {
   const lines: string[] = [];
   const { faults, figures, kills } = await runExactlyOnce({
     clicks: 10_000,

@@ -177,7 +177,7 @@ describe("fault 15: clocks that disagree", () => {
     const { proxy } = await openHost({ ...systemClock, now: () => systemClock.now() + offsetMs });
     const router = await openGateway({ a: proxy.address });
     const lead = router.hosts()[0]!.clockLeadMs!;
-    expect(Math.abs(lead + offsetMs)).toBeLessThan(1_000);
-    if (offsetMs === 0) expect(lead).toBe(0);
+    // As near as the opening took; a wall clock tells whole milliseconds.
+    expect(Math.abs(lead + offsetMs)).toBeLessThan(offsetMs === 0 ? 2 : 1_000);
   });
 });
