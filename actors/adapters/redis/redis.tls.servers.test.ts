@@ -8,6 +8,7 @@ import { createRedisBus } from "./bus.ts";
 import { common, describeWithRedis, startTestRedis, type TestRedis } from "./redis.fixture.ts";
 
 const DAY_MS = 86_400_000;
+const REFUSED = /does not take our client certificate|closed|reset|EPIPE/;
 const valid = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
 
 await describeWithRedis(() => {
@@ -57,16 +58,24 @@ await describeWithRedis(() => {
     it("refuses who shows none, or another authority's; and is refused where it is not the one asked for", async () => {
       const { certificate, key } = await (await stranger).issue({ hosts: [], ...valid });
       const { certificate: ownCert, key: ownKey } = await (await own).issue({ hosts: [], ...valid });
+      const expired = await (
+        await own
+      ).issue({ hosts: [], ...valid, notAfter: new Date(Date.now() - 1_000) });
       const ca = (await own).certificate;
       const attempts: [string, object, RegExp][] = [
-        [url, { ca }, /certificate required|closed|reset|EPIPE/i],
-        [url, { ca, cert: certificate, key }, /alert|unknown ca|closed|reset|EPIPE/i],
+        [url, { ca }, /wants a client certificate: give --redis-tls-cert|closed|reset|EPIPE/],
+        [url, { ca, cert: certificate, key }, REFUSED],
+        [url, { ca, cert: expired.certificate, key: expired.key }, REFUSED],
         [
           url,
           { ca: (await stranger).certificate, cert: ownCert, key: ownKey },
-          /unable to|self.signed|issuer/i,
+          /is of no authority in --redis-tls-ca/,
         ],
-        [url.replace("localhost", "127.0.0.1"), { ca, cert: ownCert, key: ownKey }, /IP: 127.0.0.1/],
+        [
+          url.replace("localhost", "127.0.0.1"),
+          { ca, cert: ownCert, key: ownKey },
+          /IP: 127.0.0.1.*does not name the host/,
+        ],
       ];
       for (const [to, tls, why] of attempts) {
         const connection = redis.connect({ url: to, tls });
@@ -74,6 +83,35 @@ await describeWithRedis(() => {
         await expect.poll(() => connection.health.lastError, { timeout: 5_000 }).toMatch(why);
         expect(connection.isReady).toBe(false);
       }
+    });
+
+    it("takes a user and a password that stand in no URL, over TLS, and refuses others by name", async () => {
+      await redis.command("acl", "setuser", "adtally", "on", ">hush-hush", "~*", "&*", "+@all");
+      const { certificate, key } = await (await own).issue({ hosts: [], ...valid });
+      const tls = { ca: (await own).certificate, cert: certificate, key };
+      const connect = (password: string) => redis.connect({ url, tls, username: "adtally", password });
+      const whoAmI = (password: string) =>
+        connect(password).run("acl whoami", (client) => client.call("acl", "whoami"));
+      expect(await whoAmI("hush-hush")).toBe("adtally");
+      await expect(whoAmI("no")).rejects.toThrow(/WRONGPASS/);
+    });
+
+    it("is refused by name once its certificate has expired, and gone on with once that is renewed", async () => {
+      const { certificate, key } = await (await own).issue({ hosts: [], ...valid });
+      const tls = { ca: (await own).certificate, cert: certificate, key };
+      const serve = async (name: string, notAfter: Date) => {
+        const pem = await (await own).issue({ hosts: ["localhost"], ...valid, notAfter });
+        const [crt, of] = [path.join(dir, `${name}.crt`), path.join(dir, `${name}.key`)];
+        await writeFile(crt, pem.certificate);
+        await writeFile(of, pem.key);
+        await redis.command("config", "set", "tls-cert-file", crt, "tls-key-file", of);
+      };
+      await serve("expired", new Date(Date.now() - 1_000));
+      const connection = redis.connect({ url, tls });
+      const ping = () => connection.run("ping", (client) => client.ping()).catch(String);
+      await expect.poll(ping, { timeout: 5_000 }).toMatch(/CERT_HAS_EXPIRED.*has expired: renew it/);
+      await serve("renewed", valid.notAfter);
+      await expect.poll(ping, { timeout: 5_000 }).toBe("PONG");
     });
   });
 });
