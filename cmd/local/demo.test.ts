@@ -93,6 +93,13 @@ describe("the demo", () => {
     expect(policy).toContain("default-src 'none'");
   });
 
+  test("the page's banner never left, a hidden page went on asking, an open list tore a hole into the grid", async () => {
+    const { body } = await demoApp().inject("/demo");
+    expect(body).toMatch(/silence = setTimeout\(\(\) => say\(""\), SAID_MS\)/);
+    expect(body).toMatch(/while \(document\.visibilityState === "visible"\)/);
+    expect(body).toMatch(/\.tries \{\s+position: absolute;/);
+  });
+
   test("an ad can be shown again; an ad that is not of the demo cannot", async () => {
     const app = demoApp();
     const again = await app.inject({ method: "POST", url: "/demo/ads/1003/token" });

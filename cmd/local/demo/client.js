@@ -2,12 +2,17 @@
 "use strict";
 
 const POLL_MS = 1_000;
+const SAID_MS = 8_000;
 const AT_ONCE = 4;
 const cards = [...document.querySelectorAll(".ad")];
 const said = document.querySelector(".said");
 
+let silence;
+/** Leaves by itself, once it can have been read. */
 const say = (text) => {
+  clearTimeout(silence);
   said.textContent = text;
+  if (text !== "") silence = setTimeout(() => say(""), SAID_MS);
 };
 
 /** The same token with one character changed, where the part that `at` names is encoded. */
@@ -57,7 +62,16 @@ const tries = {
   },
 };
 
+/** The open list of tries, but for the one that was just used. */
+const closeTries = (but) => {
+  for (const open of document.querySelectorAll("details[open]")) if (!open.contains(but)) open.open = false;
+};
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeTries(null);
+});
+
 document.addEventListener("click", async (event) => {
+  closeTries(event.target);
   const button = event.target instanceof Element ? event.target.closest("button[data-try]") : null;
   if (button === null) return;
   const card = button.closest(".ad");
@@ -85,7 +99,8 @@ async function readCount(card) {
   const clicks = String(total.clicks);
   count.classList.toggle("rose", output.textContent !== "–" && output.textContent !== clicks);
   output.textContent = clicks;
-  others.textContent = `counted · ${total.duplicates} duplicate · ${total.invalid} invalid`;
+  const duplicates = `${total.duplicates} ${total.duplicates === 1 ? "duplicate" : "duplicates"}`;
+  others.textContent = `counted · ${duplicates} · ${total.invalid} invalid`;
 }
 
 async function readCounts() {
@@ -96,12 +111,22 @@ async function readCounts() {
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
+const UNREADABLE = "The counts cannot be read";
+let polling = false;
+/** Goes on for as long as somebody looks; a hidden page asks for nothing. */
 async function poll() {
-  try {
-    if (document.visibilityState === "visible") await readCounts();
-  } catch (error) {
-    say(`The counts cannot be read: ${error.message}. Trying again.`);
+  if (polling) return;
+  polling = true;
+  while (document.visibilityState === "visible") {
+    try {
+      await readCounts();
+      if (said.textContent.startsWith(UNREADABLE)) say("");
+    } catch (error) {
+      say(`${UNREADABLE}: ${error.message}. Trying again.`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  setTimeout(poll, POLL_MS);
+  polling = false;
 }
+document.addEventListener("visibilitychange", () => void poll());
 void poll();

@@ -50,7 +50,7 @@ const TRIES: readonly (readonly [name: string, label: string, explained: string]
     "Use an expired token",
     "A good signature, but past its two hours: the user is redirected, the click is a dead letter.",
   ],
-  ["head", "Look, as a robot does", "HEAD requests and prefetches are answered and never counted."],
+  ["head", "Look as a robot does", "HEAD requests and prefetches are answered and never counted."],
 ];
 
 function page(title: string, body: string): string {
@@ -86,8 +86,8 @@ ${drawingOf(ad)}
 <div class="facts">
 <p class="count"><output aria-label="clicks counted for ad ${ad.adId} in the last hour">–</output> <span>counted</span></p>
 <p class="small">Ad ${ad.adId} of ${esc(ad.advertiser)}, campaign ${ad.campaignId} · <a href="${report}">report of ad ${ad.adId}</a></p>
-<details>
-<summary>Try what must not count</summary>
+<details name="tries">
+<summary>Try to cheat</summary>
 <div class="tries">
 ${TRIES.map(([name, label]) => `<button type="button" data-try="${name}">${label}</button>`).join("\n")}
 </div>
