@@ -1,4 +1,4 @@
-/** Faults 9 and 10: ClickHouse behind a proxy that loses answers, refuses, and hangs. */
+/** Faults 9, 10 and 11: ClickHouse behind a proxy that loses answers, refuses, hangs, and holds back. */
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startTcpProxy, type TcpProxy } from "../../../testing/tcp-proxy.ts";
@@ -10,6 +10,7 @@ import { sleep, systemClock } from "../../runtime/clock.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { ShardHost } from "../../shard/host.ts";
 import { rowsOf, uuidV7, type SimClick } from "../../sim/clicks.ts";
+import { seededRandom } from "../../sim/random.ts";
 import { createMemoryLog } from "../memory/memory-log.ts";
 import { memoryShardStores } from "../memory/memory-shard-stores.ts";
 import { connectClickHouse, type ClickHouse } from "./client.ts";
@@ -223,5 +224,76 @@ describe("fault 10: ClickHouse is down for long", () => {
       "SELECT ad_id AS ad, sum(clicks) AS clicks FROM adtally.click_counts FINAL GROUP BY ad_id",
     );
     expect(new Map(perAd.map(({ ad, clicks }) => [Number(ad), Number(clicks)]))).toEqual(sent.perAd);
+  });
+});
+
+describe("fault 11: old counts arrive after newer ones", () => {
+  test("in any order, twice, before and after a merge: the newest version of each window is seen", async () => {
+    const sink = createClickHouseCountSink(throughProxy());
+    const random = seededRandom(Number(process.env["ADTALLY_SEED"]));
+    const rows = Array.from({ length: 30 }, (_, n) =>
+      exampleCount({ adId: BigInt(1 + (n % 3)), version: 10 * n, clicks: n }),
+    );
+    const order = [...rows, ...rows].sort(() => random.next() - 0.5);
+    let olderAfterNewer = 0;
+    const newest = new Map<bigint, number>();
+    for (const row of order) {
+      if (row.version < (newest.get(row.adId) ?? -1)) olderAfterNewer += 1;
+      newest.set(row.adId, Math.max(row.version, newest.get(row.adId) ?? -1));
+      await sink.writeCounts(encodeCountRows([row]));
+    }
+    expect(olderAfterNewer).toBeGreaterThan(10);
+    expect((await seen()).clicks).toBe(27 + 28 + 29);
+    await fixture.clickhouse.command("OPTIMIZE TABLE adtally.click_counts FINAL");
+    await sink.writeCounts(encodeCountRows([rows[0]!, rows[1]!, rows[2]!]));
+    expect((await seen()).clicks).toBe(27 + 28 + 29);
+  });
+
+  test("a former owner's flush that the network held back changes nothing of what its successor wrote", async () => {
+    const [log, stores] = [createMemoryLog(), memoryShardStores()];
+    const limits = { ...DEFAULT_LIMITS, countFlushIntervalMs: 50 };
+    const start = (clickhouse: ClickHouse, own: ReturnType<typeof memoryShardStores>) =>
+      ShardHost.start({
+        shards: [{ shard: 0, epoch: 1 }],
+        limits,
+        clicks: log,
+        deadLetters: createMemoryLog(),
+        spill: createMemoryLog(),
+        stores: own,
+        sink: createClickHouseCountSink(clickhouse),
+        clock: systemClock,
+        random: (count) => randomBytes(count),
+        logger: silentLogger,
+        defer: (run) => void setImmediate(run),
+      });
+    const nowMs = systemClock.now();
+    const click = (host: ShardHost, count: number) => {
+      const clicks = Array.from({ length: count }, () => {
+        return { id: uuidV7(nowMs, randomBytes(10)), adId: 1_000, clickMs: nowMs, receivedMs: nowMs };
+      });
+      return host.submit({ shard: 0, rows: rowsOf(clicks, 0), count });
+    };
+    const former = await start(throughProxy(), stores);
+    await click(former, 3);
+    await expect.poll(async () => (await seen()).clicks, { timeout: 10_000 }).toBe(3);
+    proxy.hold("to-server");
+    await click(former, 4);
+    await sleep(systemClock, 300);
+    const successor = await start(fixture.clickhouse, memoryShardStores());
+    await click(successor, 5);
+    await expect.poll(async () => (await seen()).clicks, { timeout: 10_000 }).toBe(12);
+    // Seven clicks as of the former owner's last look: written, and not what is seen.
+    const held = async () => {
+      const sql = "SELECT countIf(clicks = 7) AS rows FROM adtally.click_counts";
+      const [found] = await fixture.clickhouse.rows<{ rows: string }>(sql);
+      return Number(found!.rows);
+    };
+    expect(await held()).toBe(0);
+    await fixture.clickhouse.command("SYSTEM STOP MERGES adtally.click_counts");
+    proxy.heal();
+    await expect.poll(held, { timeout: 10_000 }).toBeGreaterThan(0);
+    expect((await seen()).clicks).toBe(12);
+    await former.abandon();
+    await successor.abandon();
   });
 });
