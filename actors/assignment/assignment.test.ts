@@ -140,6 +140,9 @@ describe("the JSON form", () => {
   test("is read back as it was written", () => {
     const assignment = assign(NO_ASSIGNMENT, hostsOf(3), shardsOf(7));
     expect(decodeAssignment(encodeAssignment(assignment))).toEqual(assignment);
+    const owner = { host: "actor-0", epoch: 1, unroutedSinceMs: 1_760_000_000_000 };
+    const marked = { ...assignment, shards: new Map([[0, owner]]) };
+    expect(decodeAssignment(encodeAssignment(marked))).toEqual(marked);
   });
 
   test.each([

@@ -15,6 +15,8 @@ import { AdtallyError, messageOf } from "../core/errors.ts";
 export interface ShardOwner {
   readonly host: string;
   readonly epoch: number;
+  /** Since when no live generation routes to the shard, by its publisher's clock; it may be given up (plan.ts). */
+  readonly unroutedSinceMs?: number;
 }
 
 export interface Assignment {
@@ -84,7 +86,7 @@ export function assign(
   for (const [host, own] of load) {
     for (const shard of own) {
       const before = current.shards.get(shard);
-      next.set(shard, before?.host === host ? before : { host, epoch: version });
+      next.set(shard, before?.host === host ? before : { ...before, host, epoch: version });
     }
   }
   return { version, hosts, shards: new Map([...next].sort(([a], [b]) => a - b)) };
@@ -115,13 +117,15 @@ export function decodeAssignment(text: string): Assignment {
   }
   const owners = new Map<number, ShardOwner>();
   for (const [shard, owner] of Object.entries(objectAt(shards, "shards"))) {
-    const { host, epoch } = objectAt(owner, `shards.${shard}`);
+    const { host, epoch, unroutedSinceMs } = objectAt(owner, `shards.${shard}`);
     if (!/^(0|[1-9]\d{0,4})$/.test(shard)) throw invalid(`shards.${shard}: a shard is a number`);
     if (typeof host !== "string" || !addresses.has(host))
       throw invalid(`shards.${shard}.host is not one of hosts`);
     if (!isCount(epoch) || epoch > version)
       throw invalid(`shards.${shard}.epoch must be a whole number from 0 to the version, ${version}`);
-    owners.set(Number(shard), { host, epoch });
+    if (unroutedSinceMs !== undefined && !isCount(unroutedSinceMs))
+      throw invalid(`shards.${shard}.unroutedSinceMs must be a time in milliseconds`);
+    owners.set(Number(shard), { host, epoch, ...(unroutedSinceMs !== undefined && { unroutedSinceMs }) });
   }
   return { version, hosts: addresses, shards: owners };
 }

@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
+import { shardsInUse } from "../../actors/routing/table.ts";
 import { planPublication, type Published } from "./plan.ts";
 
 const START = 1_760_000_000_000;
@@ -69,5 +71,69 @@ describe("what is published", () => {
     expect([...now.assignment!.shards.keys()]).toEqual([0, 1, 2, 3]);
     const grown = publish(now, ["a"], 6).plan;
     expect([...grown.assignment!.shards.keys()]).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  describe("of shards that a smaller generation leaves behind", () => {
+    const shrunk = publish(publish(NOTHING, ["a"], 4).now, ["a"], 2).now;
+    const superseded = START + limits.routingLeadMs;
+    const unroutedAt = superseded + limits.tokenLifeMs + limits.dedupRetentionMs + limits.clockSkewMs;
+    const shardsOf = ({ assignment }: Published) => [...assignment!.shards.keys()];
+
+    test("nothing changes while a token may still name them", () => {
+      expect(publish(shrunk, ["a"], 2, unroutedAt - 1).plan).toEqual(NOTHING);
+    });
+
+    test("they are marked then, and given up only when nothing that was spilled can be left", () => {
+      const marked = publish(shrunk, ["a"], 2, unroutedAt).now;
+      expect(shardsOf(marked)).toEqual([0, 1, 2, 3]);
+      expect([...marked.assignment!.shards.values()].map((owner) => owner.unroutedSinceMs)).toEqual([
+        undefined,
+        undefined,
+        unroutedAt,
+        unroutedAt,
+      ]);
+      const last = unroutedAt + limits.logRetentionMs;
+      expect(publish(marked, ["a"], 2, last).plan).toEqual(NOTHING);
+      const dropped = publish(marked, ["a"], 2, last + 1).now;
+      expect(shardsOf(dropped)).toEqual([0, 1]);
+      expect(publish(dropped, ["a"], 2, last + LONG_AFTER).plan).toEqual(NOTHING);
+    });
+
+    test("a mark survives a move, and goes where the shard is routed to again", () => {
+      const marked = publish(shrunk, ["a"], 2, unroutedAt).now;
+      const moved = publish(marked, ["b"], 2, unroutedAt + 1_000).now;
+      expect(moved.assignment!.shards.get(3)).toEqual({
+        host: "b",
+        epoch: moved.assignment!.version,
+        unroutedSinceMs: unroutedAt,
+      });
+      const grown = publish(moved, ["b"], 4, unroutedAt + 2_000).now;
+      expect(grown.assignment!.shards.get(3)).toEqual({ host: "b", epoch: moved.assignment!.version });
+    });
+  });
+
+  test("whatever was wanted and when: every shard that a click may come to is assigned", () => {
+    const step = fc.record({
+      shards: fc.integer({ min: 1, max: 8 }),
+      hosts: fc.subarray(["a", "b", "c"], { minLength: 1 }),
+      laterMs: fc.integer({ min: 1, max: 2 * limits.logRetentionMs }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
+        let now = NOTHING;
+        let nowMs = START;
+        for (const { shards, hosts, laterMs } of steps) {
+          nowMs += laterMs;
+          const before = now.assignment;
+          now = publish(now, hosts, shards, nowMs).now;
+          const assigned = now.assignment!.shards;
+          for (const shard of shardsInUse(now.routing!, nowMs, limits))
+            expect(assigned.has(shard)).toBe(true);
+          for (const [shard, { unroutedSinceMs = Infinity }] of before?.shards ?? []) {
+            if (!assigned.has(shard)) expect(nowMs - unroutedSinceMs).toBeGreaterThan(limits.logRetentionMs);
+          }
+        }
+      }),
+    );
   });
 });

@@ -1,5 +1,19 @@
-/** What is to be published, from what is published and what is wanted: pure. */
-import { assign, NO_ASSIGNMENT, type Assignment } from "../../actors/assignment/assignment.ts";
+/**
+ * What is to be published, from what is published and what is wanted: pure.
+ *
+ *  U1 A shard is assigned while a live generation routes to it: one by which a click that counts,
+ *     or a copy of one, may still come (shardsInUse: token life, lateness and clock skew are in it).
+ *  U2 It stays assigned for as long after that as the log keeps what gateways spilled: clicks that
+ *     wait there, or on the disk of a gateway that was away, have an owner to decide on them, and
+ *     the shard's own last counts have reached ClickHouse. The time counts from the first
+ *     publication that finds the shard unrouted, and is published with it.
+ */
+import {
+  assign,
+  NO_ASSIGNMENT,
+  type Assignment,
+  type ShardOwner,
+} from "../../actors/assignment/assignment.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import { addGeneration, emptyTable, shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
 
@@ -19,19 +33,30 @@ export interface Plan {
   readonly assignment: Assignment | undefined;
 }
 
-/**
- * Shards that old generations had stay assigned: their clicks may still come, and their last ones
- * may not be in ClickHouse yet.
- * @throws INPUT_INVALID
- */
+/** @throws INPUT_INVALID */
 export function planPublication(published: Published, wanted: Wanted, nowMs: number, limits: Limits): Plan {
   const before = published.routing ?? emptyTable(nowMs);
   const isNew = before.newestFirst[0]?.shardCount !== wanted.shards;
   const routing = isNew ? addGeneration(before, { shardCount: wanted.shards }, nowMs, limits) : before;
   const current = published.assignment ?? NO_ASSIGNMENT;
-  const shards = new Set([...shardsInUse(routing, nowMs, limits), ...current.shards.keys()]);
-  const next = assign(current, wanted.hosts, [...shards]);
+  const inUse = new Set(shardsInUse(routing, nowMs, limits));
+  const kept = [...current.shards].filter(([, owner]) => !isOver(owner, nowMs, limits));
+  const shards = new Set([...inUse, ...kept.map(([shard]) => shard)]);
+  const next = withUnrouted(assign(current, wanted.hosts, [...shards]), inUse, nowMs);
   return { routing: isNew ? routing : undefined, assignment: isSame(current, next) ? undefined : next };
+}
+
+/** U2 */
+function isOver({ unroutedSinceMs }: ShardOwner, nowMs: number, limits: Limits): boolean {
+  return unroutedSinceMs !== undefined && nowMs - unroutedSinceMs > limits.logRetentionMs;
+}
+
+function withUnrouted(assignment: Assignment, inUse: ReadonlySet<number>, nowMs: number): Assignment {
+  const shards = [...assignment.shards].map(([shard, owner]): [number, ShardOwner] => {
+    const { unroutedSinceMs = nowMs, ...rest } = owner;
+    return [shard, inUse.has(shard) ? rest : { ...rest, unroutedSinceMs }];
+  });
+  return { ...assignment, shards: new Map(shards) };
 }
 
 function isSame(current: Assignment, next: Assignment): boolean {
