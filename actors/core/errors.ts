@@ -22,9 +22,11 @@ const CODES = {
   LIMITS_INCONSISTENT: "halt",
   LOG_BEHIND_STATE: "halt",
   LOG_CORRUPT: "halt",
+  LOG_FULL: "retry",
   LOG_STOPPED: "halt",
   LOG_UNAVAILABLE: "retry",
   NOT_FOUND: "refuse",
+  NOT_KEPT: "retry",
   NOT_OWNER: "retry",
   OFFSET_OUT_OF_RANGE: "halt",
   OVERLOADED: "retry",
@@ -36,6 +38,7 @@ const CODES = {
   SHARED_STATE_UNAVAILABLE: "retry",
   STATE_IMPOSSIBLE: "halt",
   STORE_CORRUPT: "retry",
+  STORE_STOPPED: "halt",
   UNAUTHENTICATED: "refuse",
 } as const satisfies Record<string, After>;
 

@@ -6,7 +6,9 @@
  *  N1 A row is written only for a click whose token verified, or whose click id came from a
  *     trusted client, of an ad that the catalogue has.
  *  N2 A click is routed by the generation of its impression alone: the one its token pins, or
- *     the one in force at its click id's timestamp. Without that generation it is refused.
+ *     the one in force at its click id's timestamp. Without that generation it is refused; but a
+ *     browser's, which cannot try again, is kept for later routing where there is a place for it
+ *     (spill/unrouted.ts).
  *  N3 An expired impression still gets a row, preset EXPIRED, so that the shard dead-letters it.
  *     One that no replay could count any more goes by the newest generation: the shards of its
  *     own may have been let go (shardsInUse), its number given to another, and it has no copy to meet.
@@ -55,6 +57,8 @@ export interface IntakeDeps<A extends AdOwner> {
   /** From memory alone: Catalogue.peek. */
   readonly peek: (adId: IdKey) => A | undefined;
   readonly limits: Limits;
+  /** The gather's lane of clicks whose generation is not known; without one they are refused. */
+  readonly unroutedLane?: number;
   /** Whether this gateway's clock is known to be wrong (N6). */
   readonly isClockOff?: () => boolean;
 }
@@ -78,6 +82,8 @@ export interface Intake<A extends AdOwner> {
   adKey(): IdKey;
 }
 
+/** What stands in a row until it is routed. */
+const NO_SHARD = 0xffff;
 const NO_BYTES = new Uint8Array(0);
 
 const outcome = (verdict: number, reason: number): Outcome => (verdict << 8) | reason;
@@ -85,7 +91,7 @@ const UNKNOWN_AD = outcome(Verdict.UNKNOWN_AD, Reason.AD_NOT_IN_CATALOGUE);
 const refused = (reason: number): Outcome => outcome(Verdict.REFUSED, reason);
 
 export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> {
-  const { codec, routing, peek, limits, isClockOff = () => false } = deps;
+  const { codec, routing, peek, limits, unroutedLane, isClockOff = () => false } = deps;
   const token = Buffer.alloc(TOKEN_BYTES);
   const tokenText = Buffer.alloc(TOKEN_TEXT_LENGTH);
   const clickId = Buffer.alloc(16);
@@ -183,7 +189,9 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
     }
     const expired = age === "expired";
     if (expired && isForgotten(impressionMs, receivedAtMs)) generation = routing().newestFirst[0];
-    if (generation === undefined) return refused(Reason.GENERATION_UNKNOWN);
+    if (generation === undefined && (!click.overHttp || unroutedLane === undefined)) {
+      return refused(Reason.GENERATION_UNKNOWN);
+    }
     fields.clickTimeMs = clickTimeMs;
     fields.receivedTimeMs = receivedAtMs;
     fields.verdict = expired ? Verdict.EXPIRED : Verdict.UNDECIDED;
@@ -211,17 +219,20 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
   function writeTo(gather: RowGather, click: RawClick, owner: A, index: number): void {
     const id = fields.impressionId as Buffer;
     const at = fields.impressionIdAt;
-    const to = generation!;
-    const shard = route(
-      to,
-      fields.adHigh,
-      fields.adLow,
-      id.readUInt32BE(at),
-      id.readUInt32BE(at + 4),
-      id.readUInt32BE(at + 8),
-      id.readUInt32BE(at + 12),
-    );
-    fields.generation = to.number;
+    if (generation === undefined) fields.generation = token.readUInt16BE(TokenAt.generation);
+    else fields.generation = generation.number;
+    const shard =
+      generation === undefined
+        ? NO_SHARD
+        : route(
+            generation,
+            fields.adHigh,
+            fields.adLow,
+            id.readUInt32BE(at),
+            id.readUInt32BE(at + 4),
+            id.readUInt32BE(at + 8),
+            id.readUInt32BE(at + 12),
+          );
     fields.shard = shard;
     fields.campaignHigh = Number(owner.campaignId >> 32n);
     fields.campaignLow = Number(owner.campaignId & 0xffff_ffffn);
@@ -230,7 +241,7 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
     const agentBytes = keptBytes(click, limits.userAgentMaxBytes);
     fields.userAgent = click.bytes.subarray(click.userAgentAt, click.userAgentAt + agentBytes);
     const bytes = rowBytes(agentBytes);
-    const lane = gather.reserve(shard, bytes, index);
+    const lane = gather.reserve(shard === NO_SHARD ? unroutedLane! : shard, bytes, index);
     writeRow(lane.rows, lane.used - bytes, fields);
   }
 

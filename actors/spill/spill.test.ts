@@ -2,15 +2,19 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createMemoryLog } from "../adapters/memory/memory-log.ts";
 import { AdtallyError, type ErrorCode } from "../core/errors.ts";
+import { readImpressionId, rowEnd, RowAt } from "../block/row.ts";
 import { DEFAULT_LIMITS as limits } from "../core/limits.ts";
 import { Verdict } from "../core/verdict.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import type { ShardPort, Submission } from "../ports/shard-port.ts";
+import { route } from "../routing/generation.ts";
+import { addGeneration, emptyTable, type RoutingTable } from "../routing/table.ts";
 import { silentLogger } from "../runtime/log.ts";
 import { rowsOf, uuidV7 } from "../sim/clicks.ts";
 import { virtualClock, type VirtualClock } from "../sim/virtual-clock.ts";
 import { createSpillingShardPort } from "./spilling-shard-port.ts";
 import { startSpoolDrainer } from "./spool-drainer.ts";
+import { unroutedPartition } from "./unrouted.ts";
 
 const SHARD = 2;
 
@@ -163,13 +167,30 @@ describe("a spilling port", () => {
     withSpool.spill.failNext(SHARD, "unavailable");
     expect(isDeferred((await withSpool.settled(withSpool.port.submit(submission()))).outcomes)).toBe(true);
     expect(await next(withSpool.spool)).toBe(1);
-    expect(withSpool.port.stats).toEqual({ spilled: 0, spooled: 2 });
+    expect(withSpool.port.stats).toEqual({ spilled: 0, spooled: 2, notKept: 0 });
     const without = spilling({ spool: false });
     without.shard.refusal = "NOT_OWNER";
     without.spill.failNext(SHARD, "unavailable");
     await expect(without.settled(without.port.submit(submission()))).rejects.toMatchObject({
       code: "NOT_OWNER",
     });
+  });
+
+  test("what the spool refuses too is NOT_KEPT, patient or not, and counted; it is never told as deferred", async () => {
+    const { port, settled, shard, spill, spool } = spilling();
+    shard.refusal = "NOT_OWNER";
+    for (const to of [port, port.patient]) {
+      spill.failNext(SHARD, "unavailable");
+      spool.failNext(SHARD, "unavailable");
+      await expect(settled(to.submit(submission()))).rejects.toMatchObject({
+        code: "NOT_KEPT",
+        after: "retry",
+        retryAfterMs: limits.spoolRetryAfterMs,
+      });
+    }
+    expect(port.stats).toEqual({ spilled: 0, spooled: 0, notKept: 4 });
+    spill.failNext(SHARD, "unavailable");
+    expect(isDeferred((await settled(port.submit(submission()))).outcomes)).toBe(true);
   });
 
   test("a spill that hangs makes the first wait; the others are spooled at once", async () => {
@@ -191,7 +212,12 @@ describe("a spilling port", () => {
 });
 
 describe("the spool's drainer", () => {
-  async function draining(target: ShardPort, spill = createMemoryLog(), saved = new Map<number, number>()) {
+  async function draining(
+    target: ShardPort,
+    spill = createMemoryLog(),
+    saved = new Map<number, number>(),
+    table?: () => RoutingTable,
+  ) {
     const clock = virtualClock(0);
     const spool = createMemoryLog("spool");
     const progress = {
@@ -207,6 +233,7 @@ describe("the spool's drainer", () => {
       target,
       spill,
       shards: () => [SHARD],
+      ...(table && { table }),
       clock,
       logger: silentLogger,
     });
@@ -225,7 +252,7 @@ describe("the spool's drainer", () => {
     return (await failing.spool.read(SHARD, 0, 1))[0]!;
   };
 
-  test("hands every block on in order, notes its place, and does not hand it on twice", async () => {
+  test("hands all blocks on in order, small ones as one, notes their place, and does not hand them on twice", async () => {
     const taken: Buffer[] = [];
     const target: ShardPort = {
       submit: ({ rows, count }) => {
@@ -238,7 +265,7 @@ describe("the spool's drainer", () => {
     for (const block of blocks) await spool.append(SHARD, block);
     expect(await drainer.backlog()).toBe(3);
     await clock.advance(5_000);
-    expect(taken.map(String)).toEqual(blocks.map(({ value }) => String(value)));
+    expect(taken).toEqual([Buffer.concat(blocks.map(({ value }) => value))]);
     expect(saved.get(SHARD)).toBe(3);
     expect(await drainer.backlog()).toBe(0);
     await drainer.stop();
@@ -256,4 +283,77 @@ describe("the spool's drainer", () => {
     expect(saved.get(SHARD)).toBe(1);
     await drainer.stop();
   });
+
+  test("D1 a spool that begins behind the note was drained up to there: nothing else drops a block", async () => {
+    const taken: number[] = [];
+    const target: ShardPort = {
+      submit: ({ count }) => {
+        taken.push(count);
+        return Promise.resolve({ offset: 0, outcomes: new Uint8Array(count * 2) });
+      },
+    };
+    const { clock, spool, drainer } = await draining(target);
+    for (let n = 0; n < 3; n++) await spool.append(SHARD, await blockOf());
+    spool.dropBefore(SHARD, 2);
+    expect(await drainer.backlog()).toBe(1);
+    await clock.advance(1_500);
+    expect(taken).toEqual([2]);
+    expect(await drainer.backlog()).toBe(0);
+    await drainer.stop();
+  });
+
+  test("D4 rows of an unknown generation wait for a table that has it, and go where it says", async () => {
+    const taken: Submission[] = [];
+    const target: ShardPort = {
+      submit: (submission) => {
+        taken.push(submission);
+        return Promise.resolve({ offset: 0, outcomes: new Uint8Array(submission.count * 2) });
+      },
+    };
+    const four = addGeneration(emptyTable(0), { shardCount: 4 }, 0, limits);
+    let table = emptyTable(0);
+    const { clock, spool, saved, drainer } = await draining(target, undefined, undefined, () => table);
+    const partition = unroutedPartition(limits);
+    const kept = spilling();
+    const rows = unroutedRows(200);
+    const { outcomes } = await kept.settled(kept.port.submit({ shard: partition, rows, count: 200 }));
+    expect(isDeferred(outcomes)).toBe(true);
+    // Neither a shard nor the spill topic was asked: they have no such partition.
+    expect(kept.shard.taken).toEqual([]);
+    await spool.append(partition, (await kept.spool.read(partition, 0, 1))[0]!);
+    await clock.advance(3_000);
+    expect(taken).toEqual([]);
+    expect(await drainer.backlog()).toBe(1);
+    table = four;
+    await clock.advance(1_500);
+    expect(taken.map(({ shard }) => shard).toSorted()).toEqual([0, 1, 2, 3]);
+    expect(taken.reduce((sum, { count }) => sum + count, 0)).toBe(200);
+    for (const { shard, rows: routed } of taken) {
+      for (let at = 0; at < routed.length; at = rowEnd(routed, at)) {
+        const id = readImpressionId(routed, at);
+        const [adHigh, adLow] = [
+          routed.readUInt32LE(at + RowAt.adId + 4),
+          routed.readUInt32LE(at + RowAt.adId),
+        ];
+        const words = [0, 4, 8, 12].map((word) => id.readUInt32BE(word)) as [number, number, number, number];
+        expect(route(four.generations.get(1)!, adHigh, adLow, ...words)).toBe(shard);
+        expect(routed.readUInt16LE(at + RowAt.shard)).toBe(shard);
+      }
+    }
+    expect(saved.get(partition)).toBe(1);
+    await drainer.stop();
+  });
 });
+
+/** Of many ads, that pin generation 1; as an intake writes them that does not know it. */
+function unroutedRows(count: number): Buffer {
+  const clicks = Array.from({ length: count }, (_, n) => ({
+    id: uuidV7(1_760_000_000_000, randomBytes(10)),
+    adId: n + 1,
+    clickMs: 1_760_000_000_000,
+    receivedMs: 1_760_000_000_000,
+  }));
+  const rows = rowsOf(clicks, 0xffff);
+  for (let at = 0; at < rows.length; at = rowEnd(rows, at)) rows.writeUInt16LE(1, at + RowAt.generation);
+  return rows;
+}

@@ -10,6 +10,9 @@
  *  S3 While a shard owes an answer that is overdue, new rows for it are diverted at once; then one
  *     submission at a time asks whether it is back (absence.ts). A shard that hangs makes nobody
  *     wait but the first, and those who ask. The same holds for the spill topic.
+ *  S4 What the spool does not take either (it is full, or its disk broken) is NOT_KEPT: nothing
+ *     durable is left. Never told as DEFERRED, and counted.
+ *  S5 Rows whose generation is not known go to the spool alone (unrouted.ts).
  */
 import { makeBlock, type Block } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
@@ -20,6 +23,8 @@ import type { ShardPort, Submission, SubmissionResult } from "../ports/shard-por
 import { withDeadline } from "../runtime/deadline.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
+import { createThrottle } from "../runtime/throttle.ts";
+import { unroutedPartition } from "./unrouted.ts";
 import { createAbsence, type Absence, type Question } from "./absence.ts";
 
 export interface SpillDeps {
@@ -31,7 +36,10 @@ export interface SpillDeps {
   readonly spool?: ClickLog;
   /** Random id of this process's life (1 … 2^48-1): names its spilled blocks. */
   readonly writer: number;
-  readonly limits: Pick<Limits, "spillAfterMs" | "spillPatientAfterMs" | "spillDeadlineMs">;
+  readonly limits: Pick<
+    Limits,
+    "spillAfterMs" | "spillPatientAfterMs" | "spillDeadlineMs" | "spoolRetryAfterMs" | "maxShards"
+  >;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,15 +50,17 @@ export interface SpillingShardPort extends ShardPort {
    * A client can wait and try again; a browser cannot.
    */
   readonly patient: ShardPort;
-  readonly stats: { readonly spilled: number; readonly spooled: number };
+  readonly stats: { readonly spilled: number; readonly spooled: number; readonly notKept: number };
 }
 
 /** Failures that say nothing against the rows: they can be decided later. */
+const LOG_EVERY_MS = 5_000;
 const DIVERTED: readonly ErrorCode[] = ["NOT_OWNER", "SHARD_HALTED", "DEADLINE_EXCEEDED", "ABORTED"];
 
 export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
   const { inner, isReachable = () => true, spill, spool, writer, limits, clock, logger } = deps;
-  const stats = { spilled: 0, spooled: 0 };
+  const stats = { spilled: 0, spooled: 0, notKept: 0 };
+  const warn = createThrottle(clock, LOG_EVERY_MS);
   const absences = new Map<number, Absence>();
   const spillAbsence = createAbsence();
   let sequence = 0;
@@ -101,11 +111,29 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
         return deferred(submission);
       } catch (error) {
         if (spool === undefined) throw why;
-        logger.warn({ shard: submission.shard, error: messageOf(error) }, "spill failed: spooling to disk");
+        const fields = { shard: submission.shard, error: messageOf(error) };
+        warn("spill", (suppressed) =>
+          logger.warn({ ...fields, suppressed }, "spill failed: spooling to disk"),
+        );
       }
     }
     if (spool === undefined) throw why;
-    await spool.append(submission.shard, block);
+    return spoolTo(spool, submission, block);
+  }
+
+  /** S4 */
+  async function spoolTo(to: ClickLog, submission: Submission, block: Block): Promise<SubmissionResult> {
+    try {
+      await to.append(submission.shard, block);
+    } catch (error) {
+      stats.notKept += submission.count;
+      const why = `neither shard, spill nor spool took it: ${messageOf(error)}`;
+      warn("spool", (suppressed) =>
+        logger.error({ error: messageOf(error), suppressed }, "clicks are not kept, and will not be counted"),
+      );
+      const { spoolRetryAfterMs: retryAfterMs } = limits;
+      throw new AdtallyError("NOT_KEPT", why, { cause: error, retryAfterMs });
+    }
     stats.spooled += submission.count;
     return deferred(submission);
   }
@@ -151,15 +179,25 @@ export function createSpillingShardPort(deps: SpillDeps): SpillingShardPort {
     }
   }
 
+  function keepUnrouted(submission: Submission): Promise<SubmissionResult> {
+    if (spool !== undefined) return spoolTo(spool, submission, blockOf(submission));
+    const why = "the generation of these clicks is not here, and there is no spool to keep them";
+    return Promise.reject(new AdtallyError("ROUTING_TABLE_STALE", why));
+  }
+
+  const isUnrouted = ({ shard }: Submission) => shard === unroutedPartition(limits);
+
   return {
     stats,
     submit: (submission) =>
-      isReachable(submission.shard)
-        ? orDivert(submission, attempt(submission, limits.spillAfterMs), ["OVERLOADED", ...DIVERTED])
-        : divert(
-            submission,
-            new AdtallyError("ABORTED", `the owner of shard ${submission.shard} cannot be reached`),
-          ),
+      isUnrouted(submission)
+        ? keepUnrouted(submission)
+        : isReachable(submission.shard)
+          ? orDivert(submission, attempt(submission, limits.spillAfterMs), ["OVERLOADED", ...DIVERTED])
+          : divert(
+              submission,
+              new AdtallyError("ABORTED", `the owner of shard ${submission.shard} cannot be reached`),
+            ),
     patient: {
       submit: (submission) => orDivert(submission, attempt(submission, limits.spillPatientAfterMs), DIVERTED),
     },

@@ -177,6 +177,11 @@ export const gatewaySettings = {
   grpcPort: setting(port, "gRPC", 9090),
   publicUrl: optional(url("http", "https"), "where browsers reach the gateway; its own address where unset"),
   tokenKeysFile: required(path, "keys that sign tokens, the same for all gateways (npm run token-keys)"),
+  spoolMaxMib: setting(
+    count("<MiB>", 64, 1_048_576),
+    "disk for clicks that neither a shard nor the log takes: past it they are redirected uncounted",
+    4_096,
+  ),
   trustedProxies: setting(addresses, "proxies whose X-Forwarded-For is believed", []),
 };
 

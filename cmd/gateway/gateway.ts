@@ -13,6 +13,7 @@ import { grpcServerCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { createBatchIntake } from "../../actors/intake/batch.ts";
 import { createIntake } from "../../actors/intake/intake.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
+import { unroutedPartition } from "../../actors/spill/unrouted.ts";
 import type { GrpcServer, GrpcService } from "../../actors/adapters/grpc/server.ts";
 import type { ClickServer, HttpHandler } from "../../actors/adapters/http/click-server.ts";
 import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
@@ -43,6 +44,8 @@ export interface GatewayDeps {
   readonly isOpen?: () => boolean;
   /** Whether this machine's clock is known to be wrong: then no click is handed on. */
   readonly isClockOff?: () => boolean;
+  /** The port for browsers keeps rows whose generation is not known (spill/unrouted.ts). */
+  readonly keepsUnrouted?: boolean;
   /** Takes every HTTP request but /click. */
   readonly httpHandler: HttpHandler;
   /** Further services on the same gRPC port: reports. */
@@ -77,6 +80,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     routing,
     peek: (adId) => catalogue.peek(adId),
     limits,
+    ...(deps.keepsUnrouted === true && { unroutedLane: unroutedPartition(limits) }),
     ...(deps.isClockOff && { isClockOff: deps.isClockOff }),
   });
   const batches = createBatchIntake({

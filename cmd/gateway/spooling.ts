@@ -1,54 +1,84 @@
-/** A gateway's own disk: what neither a shard nor the spill topic takes, kept until one of them does. */
+/**
+ * A gateway's own disk: what neither a shard nor the spill topic takes, kept until one of them does.
+ * Its segments go when they are drained, and nothing else makes them go: it is bounded by its size.
+ */
 import path from "node:path";
 import { createFileSharedState } from "../../actors/adapters/embedded/file-shared-state.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
 import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
 import type { ClickLog } from "../../actors/ports/click-log.ts";
 import type { SpoolProgress } from "../../actors/spill/spool-drainer.ts";
+import { assertChecksum, withChecksum } from "../lib/checked-file.ts";
 import type { Program } from "../lib/program.ts";
 
-const RETENTION_CHECK_MS = 60_000;
 const FILE_DEADLINE_MS = 2_000;
 const FILE_POLL_MS = 60_000;
+const MIB = 1024 * 1024;
+/** What a drained spool still takes, at the most: its last segment. */
+const SEGMENT_BYTES = 16 * MIB;
+const TOPIC = "clicks-spill";
 
 export interface Spool {
   readonly log: ClickLog;
   readonly progress: SpoolProgress;
+  /** Bytes on disk, and why it takes no more; undefined where it does. */
+  usage(): { readonly bytes: number; readonly refusal: string | undefined };
+  readonly maxBytes: number;
 }
 
+type SpoolConfig = { readonly dataDir: string; readonly spoolMaxMib: number };
+
 /** @throws DATA_DIR_IN_USE, LOG_CORRUPT, CONFIG_INVALID */
-export async function openSpool(program: Program<{ readonly dataDir: string }>): Promise<Spool> {
+export async function openSpool(program: Program<SpoolConfig>): Promise<Spool> {
   const { clock, config, life, limits, logger } = program;
-  const log = await openFileLog({ dir: path.join(config.dataDir, "spool"), limits, clock, logger });
-  const retention = clock.every(RETENTION_CHECK_MS, () => {
-    log.retain(clock.now() - limits.logRetentionMs).catch((error: unknown) => {
-      logger.error({ error: messageOf(error) }, "spool retention failed");
-    });
+  const maxBytes = config.spoolMaxMib * MIB;
+  const log = await openFileLog({
+    dir: path.join(config.dataDir, "spool"),
+    limits: { ...limits, logSegmentBytes: SEGMENT_BYTES },
+    maxBytes,
+    clock,
+    logger,
   });
-  life.onStop("the spool", () => {
-    retention.cancel();
-    return log.close();
+  life.onStop("the spool", () => log.close());
+  life.check(() => {
+    const { refusal } = log.usage();
+    return refusal === undefined ? [] : [`the spool takes no clicks: ${refusal}`];
   });
   const file = path.join(config.dataDir, "spool-progress.json");
   const options = { path: file, pollMs: FILE_POLL_MS, deadlineMs: FILE_DEADLINE_MS, clock, logger };
   const document = createFileSharedState(options);
+  const release = async (drained: ReadonlyMap<number, number>): Promise<void> => {
+    await log.release(TOPIC, drained).catch((error: unknown) => {
+      logger.error({ error: messageOf(error) }, "drained segments of the spool stay on disk");
+    });
+  };
   return {
-    log: log.topic("clicks-spill"),
+    log: log.topic(TOPIC),
+    maxBytes,
+    usage: () => log.usage(),
     progress: {
-      load: async () => decodeProgress(file, await document.read()),
-      save: (progress) => document.publish(JSON.stringify(Object.fromEntries(progress))),
+      async load() {
+        const drained = decodeProgress(file, await document.read());
+        await release(drained);
+        return drained;
+      },
+      async save(drained) {
+        await document.publish(withChecksum(JSON.stringify(Object.fromEntries(drained))));
+        await release(drained);
+      },
     },
   };
 }
 
 /** {"3":17}: of shard 3's spooled blocks the first 17 are drained. */
-function decodeProgress(file: string, text: string | undefined): ReadonlyMap<number, number> {
+export function decodeProgress(file: string, text: string | undefined): ReadonlyMap<number, number> {
   if (text === undefined) return new Map();
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
   try {
-    const entries = Object.entries(JSON.parse(text) as Record<string, unknown>);
+    assertChecksum(file, text);
+    const { crc32: _checked, ...entries } = JSON.parse(text) as Record<string, unknown>;
     return new Map(
-      entries.map(([shard, offset]) => {
+      Object.entries(entries).map(([shard, offset]) => {
         if (!isCount(Number(shard)) || !isCount(offset)) throw new Error(`shard ${shard}: not an offset`);
         return [Number(shard), offset] as const;
       }),

@@ -8,6 +8,7 @@
  * It stops from outside inwards: no new clicks, those under way answered, the spool, the way to
  * the shards, the stores, the log.
  */
+import type { KafkaConfig } from "../../actors/adapters/kafka/config.ts";
 import { ensureKeyedTopics } from "../../actors/adapters/kafka/ensure-keyed-topics.ts";
 import { writerId } from "../../actors/block/block.ts";
 import { isAdtallyError } from "../../actors/core/errors.ts";
@@ -40,6 +41,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const codec = await readTokenCodec(tokenKeysFile);
   const certificates = await openProgramCertificates(program, "gateway");
   const states = openSharedStates(program, certificates.redis);
+  const kafka = kafkaConfigOf(config, certificates.kafka);
   const log = openKafka(program, certificates.kafka);
   const { catalogue, replica } = await openCatalogue(program, log, config.dataDir);
   const keys = await openKeys(program, log);
@@ -49,7 +51,12 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const copy = await copyOf("routing");
   const routing = followRouting({ state: states.routing, copy, limits, clock, logger });
   life.onStop("the routing table", () => routing.close());
-  const shards = openShardRouting(program, states.assignment, certificates.programs, await copyOf("assignment"));
+  const shards = openShardRouting(
+    program,
+    states.assignment,
+    certificates.programs,
+    await copyOf("assignment"),
+  );
   const clockWatch = watchClock({ hosts: () => shards.router.hosts(), limits, clock, logger });
   life.onStop("the watch of the clock", () => clockWatch.close());
   life.check(() => clockWatch.faults);
@@ -70,11 +77,13 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     target: shards.router,
     spill,
     shards: () => shardsEver(routing.table),
+    table: () => routing.table,
+    limits,
     clock,
     logger,
   });
   life.onStop("the spool's drain", () => drainer.stop());
-  observeSpill(metrics, spilling.stats, drainer);
+  observeSpill(metrics, spilling.stats, drainer, spool);
 
   const { authenticator } = keys;
   const { authenticate } = authenticator;
@@ -101,6 +110,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     authenticate,
     placement,
     isClockOff: () => clockWatch.isOff,
+    keepsUnrouted: true,
     isOpen: () => life.state !== "starting" || (knowsGenerations() && replica.status().isWhole),
     httpHandler: (request, response) => void app.routing(request, response),
     trustedProxies: config.trustedProxies,
@@ -116,7 +126,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   await Promise.all([
     life.waitFor("the routing table", () => routing.begin()),
     life.waitFor("the assignment", () => shards.begin()),
-    life.waitFor("Kafka", () => checkTopics(program, [replica, keys.replica])),
+    life.waitFor("Kafka", () => checkTopics(program, kafka, [replica, keys.replica])),
     life.waitFor("the catalogue", () => assertServing(replica)),
     life.waitFor("the API keys", () => assertServing(keys.replica)),
   ]);
@@ -129,11 +139,12 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
 /** Where nothing of the log is needed that is not in this program's copies, they are looked at later. */
 async function checkTopics(
   { config, life, limits, logger }: Program<GatewayConfig>,
+  kafka: KafkaConfig,
   replicas: readonly Replica[],
 ): Promise<void> {
   const check = () =>
     ensureKeyedTopics({
-      config: kafkaConfigOf(config, certificates.kafka),
+      config: kafka,
       wants: { replication: config.kafkaReplication, minInsyncReplicas: config.kafkaMinInsync },
       limits,
       logger,

@@ -10,6 +10,8 @@
  *     log has), until the log is opened again. Its callers halt: no retry of theirs can help.
  *  G4 A journal that has been idle for a second gets a marker, so that damage to its last batch
  *     is told from a torn write.
+ *  G5 With `maxBytes` its files take no more than that: past it an append is LOG_FULL, until
+ *     segments have gone.
  */
 import type { Block, LogRecord } from "../../block/block.ts";
 import { AdtallyError, invariant, isAdtallyError, messageOf } from "../../core/errors.ts";
@@ -23,6 +25,8 @@ import { logKey, MAX_PARTITIONS, type LogKey } from "./frame.ts";
 import { Journal, type Append } from "./journal.ts";
 
 const MARK_AFTER_MS = 1_000;
+/** It is full for people before it is for the last small append. */
+const FULL_MARGIN_BYTES = 64 * 1024;
 /** Checksums of one batch are computed on the event loop: this bounds them to a few milliseconds. */
 const BATCH_MAX_BYTES = 16 * 1024 * 1024;
 
@@ -31,6 +35,8 @@ export interface FileLogDeps {
   readonly limits: Pick<Limits, "logSegmentBytes" | "logQueueMaxBytes" | "overloadRetryAfterMs">;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Unbounded where it is not given: retention bounds it. */
+  readonly maxBytes?: number;
   readonly files?: Files;
   readonly random?: RandomBytes;
 }
@@ -42,6 +48,13 @@ export interface FileLog {
    * resolves with their number. @throws LOG_UNAVAILABLE
    */
   retain(beforeMs: number): Promise<number>;
+  /**
+   * Drops sealed segments in which all of the topic is before these offsets, by partition, and
+   * nothing is of another topic; resolves with their number. @throws LOG_UNAVAILABLE
+   */
+  release(name: ClickTopic, from: ReadonlyMap<number, number>): Promise<number>;
+  /** What its files take, and why it takes nothing more; undefined where it does. */
+  usage(): { readonly bytes: number; readonly refusal: string | undefined };
   /** Commits what waits, then refuses all else. */
   close(): Promise<void>;
 }
@@ -110,6 +123,21 @@ class GroupCommitLog implements FileLog {
     }
   }
 
+  async release(name: ClickTopic, from: ReadonlyMap<number, number>): Promise<number> {
+    this.#assertServing();
+    const offsets = new Map([...from].map(([partition, offset]) => [logKey(name, partition), offset]));
+    try {
+      return await this.#journal.release((key) => offsets.get(key) ?? 0);
+    } catch (error) {
+      throw this.#unavailable(`segments could not be removed (${messageOf(error)})`, error);
+    }
+  }
+
+  usage(): { readonly bytes: number; readonly refusal: string | undefined } {
+    const { bytes } = this.#journal;
+    return { bytes, refusal: this.#stopped?.why ?? this.#whyFull(FULL_MARGIN_BYTES) };
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -126,11 +154,20 @@ class GroupCommitLog implements FileLog {
         { retryAfterMs: overloadRetryAfterMs },
       );
     }
+    const full = this.#whyFull(bytes);
+    if (full !== undefined) throw new AdtallyError("LOG_FULL", `click log ${this.#deps.dir}: ${full}`);
     return new Promise((resolve, reject) => {
       this.#queue.push({ key, block, bytes, resolve, reject });
       this.#queueBytes += bytes;
       this.#running ??= this.#run();
     });
+  }
+
+  /** G5 */
+  #whyFull(bytes: number): string | undefined {
+    const { maxBytes = Infinity } = this.#deps;
+    const taken = this.#journal.bytes + this.#queueBytes;
+    return taken + bytes > maxBytes ? `its files take ${taken} bytes, of ${maxBytes} allowed` : undefined;
   }
 
   async #read(key: LogKey, from: number, maxBytes: number): Promise<readonly LogRecord[]> {

@@ -59,6 +59,11 @@ export class Journal {
     return this.#segments[this.#segments.length - 1]!;
   }
 
+  /** Bytes of all segments. */
+  get bytes(): number {
+    return this.#end - this.#segments[0]!.base;
+  }
+
   /** Bytes that the segment still takes; a batch may pass it by less than one frame. */
   get room(): number {
     return this.#deps.limits.logSegmentBytes - this.#active.size;
@@ -151,9 +156,19 @@ export class Journal {
     return records;
   }
 
-  /** J3. Resolves with the number of segments dropped; the one that is written to always stays. */
+  /** Drops what is older. */
   retain(beforeMs: number): Promise<number> {
-    const run = this.#retaining.then(() => this.#dropOlder(beforeMs));
+    return this.#drop((next) => next.newestBeforeMs < beforeMs);
+  }
+
+  /** Drops segments of which all is before `from`, by its partition. */
+  release(from: (key: LogKey) => number): Promise<number> {
+    return this.#drop((next) => [...next.startOffsets].every(([key, offset]) => from(key) >= offset));
+  }
+
+  /** J3. Resolves with the number of segments dropped; the one that is written to always stays. */
+  #drop(isDue: (next: Segment) => boolean): Promise<number> {
+    const run = this.#retaining.then(() => this.#dropWhile(isDue));
     this.#retaining = run.catch(() => undefined);
     return run;
   }
@@ -201,10 +216,10 @@ export class Journal {
     }
   }
 
-  async #dropOlder(beforeMs: number): Promise<number> {
+  async #dropWhile(isDue: (next: Segment) => boolean): Promise<number> {
     const { dir, files } = this.#deps;
     let dropped = 0;
-    while (this.#segments.length > 1 && this.#segments[1]!.newestBeforeMs < beforeMs) {
+    while (this.#segments.length > 1 && isDue(this.#segments[1]!)) {
       const oldest = this.#segments.shift()!;
       try {
         await files.remove(oldest.path);

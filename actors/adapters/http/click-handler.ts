@@ -5,7 +5,9 @@
  *  C1 A Location is the destination that the catalogue registered for the token's ad, or there
  *     is none. Nothing of the request gets into an answer.
  *  C2 A redirect of a click that counts is sent only once its row is durable: in the click log, or
- *     in the spill from which its shard will take it.
+ *     in the spill or the spool from which its shard will take it. One that nothing can keep (the
+ *     spool full, its disk broken) is redirected all the same, with a header that says so: the
+ *     user is not at fault, and a click that is not counted bills nobody.
  *  C3 Whatever the request says, the answer is below 500. 503 is for what is ours: no room, no
  *     answer from the catalogue, a routing generation that is not here yet, or a click that
  *     neither its shard nor the spill could take.
@@ -19,7 +21,7 @@ import { withDeadline } from "../../runtime/deadline.ts";
 import { TOKEN_BYTES } from "../../token/token.ts";
 import { ClickBatcher } from "./click-batcher.ts";
 import { isPrefetch, tokenTextOf } from "./click-request.ts";
-import { isRedirectable, PAGES, redirect, sendPage } from "./click-response.ts";
+import { isRedirectable, NOT_KEPT, PAGES, redirect, sendPage } from "./click-response.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IdKey } from "../../core/ids.ts";
 import type { Limits } from "../../core/limits.ts";
@@ -115,11 +117,15 @@ export function createClickHandler(deps: ClickHandlerDeps): ClickHandler {
   }
 
   function answerHandedOn(response: ServerResponse, ad: Ad, counts: boolean): void {
-    const go = (): void => {
-      if (isRedirectable(ad.destinationUrl)) redirect(response, ad.destinationUrl);
+    const go = (extra?: readonly string[]): void => {
+      if (isRedirectable(ad.destinationUrl)) redirect(response, ad.destinationUrl, extra);
       else sendPage(response, PAGES.unknownAd);
     };
-    if (counts) batcher.add({ decided: go, failed: (error) => unavailable(response, error) });
+    const failed = (error: unknown): void => {
+      if (isAdtallyError(error, "NOT_KEPT")) go(NOT_KEPT);
+      else unavailable(response, error);
+    };
+    if (counts) batcher.add({ decided: go, failed });
     else go();
   }
 

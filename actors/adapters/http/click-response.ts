@@ -8,7 +8,14 @@ export function isRedirectable(destinationUrl: string): boolean {
   return REGISTERED.test(destinationUrl);
 }
 
-export function redirect(response: ServerResponse, destinationUrl: string): void {
+/** Told with the redirect of a click that will not be counted, for want of a place to keep it. */
+export const NOT_KEPT = ["Adtally-Click", "not-kept"] as const;
+
+export function redirect(
+  response: ServerResponse,
+  destinationUrl: string,
+  extra: readonly string[] = [],
+): void {
   response.writeHead(302, [
     "Location",
     destinationUrl,
@@ -19,6 +26,7 @@ export function redirect(response: ServerResponse, destinationUrl: string): void
     "strict-origin",
     "Content-Length",
     "0",
+    ...extra,
   ]);
   response.end();
 }
