@@ -10,6 +10,8 @@ import { silentLogger } from "../../actors/runtime/log.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
 import { issueImpressions } from "../../actors/placement/issue.ts";
 import { createGateway } from "./gateway.ts";
+import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
+import type { ServerFiles } from "../../actors/adapters/tls/material.ts";
 import type { IdKey } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { Principal, Scope } from "../../actors/ports/key-store.ts";
@@ -42,6 +44,7 @@ export interface GatewayUnderTest {
 export async function openGateway(
   changed: Partial<Limits> = {},
   trustedProxies: readonly string[] = [],
+  certificates?: Certificates<ServerFiles>,
 ): Promise<GatewayUnderTest> {
   const limits: Limits = { ...DEFAULT_LIMITS, drainDeadlineMs: 1_000, ...changed };
   const clock = systemClock;
@@ -72,6 +75,7 @@ export async function openGateway(
     placement: createPlacementService({ ...issue, catalogue, clock }),
     httpHandler: (_request, response) => response.writeHead(404).end("other"),
     trustedProxies,
+    certificates,
     logger: silentLogger,
   });
   const bound = await gateway.listen({ host: "127.0.0.1", httpPort: 0, grpcPort: 0 });

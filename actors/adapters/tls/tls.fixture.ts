@@ -8,7 +8,7 @@ import { silentLogger } from "../../runtime/log.ts";
 import { createAuthority } from "./authority.ts";
 import { openCertificates, type Certificates } from "./certificates.ts";
 import type { Authority, IssueRequest, Pem } from "./authority.ts";
-import type { AnyFiles, CertificateFiles } from "./material.ts";
+import type { AnyFiles, CertificateFiles, ServerFiles } from "./material.ts";
 import type { Program } from "./names.ts";
 
 const HOUR_MS = 3_600_000;
@@ -28,6 +28,8 @@ export interface TestFiles {
   open(program?: Program): Promise<Certificates>;
   /** To check others by, without a certificate of one's own. */
   openAuthority(): Promise<Certificates<AnyFiles>>;
+  /** To serve anyone with, without a word on whom to trust. */
+  openPublic(): Promise<Certificates<ServerFiles>>;
 }
 
 export async function withFolder(): Promise<{ files(name: string): TestFiles; remove(): Promise<void> }> {
@@ -35,6 +37,11 @@ export async function withFolder(): Promise<{ files(name: string): TestFiles; re
   const opened: { close(): void }[] = [];
   const limits = { ...DEFAULT_LIMITS, certificatePollMs: 20 };
   const common = { limits, clock: systemClock, logger: silentLogger };
+  async function take<F extends AnyFiles>(files: F): Promise<Certificates<F>> {
+    const certificates = await openCertificates({ ...common, files });
+    opened.push(certificates);
+    return certificates;
+  }
   const put = async (to: string, text: string) => {
     await writeFile(`${to}.new`, text, { mode: 0o600 });
     await rename(`${to}.new`, to);
@@ -63,14 +70,8 @@ export async function withFolder(): Promise<{ files(name: string): TestFiles; re
           opened.push(certificates);
           return certificates;
         },
-        async openAuthority() {
-          const certificates = await openCertificates<AnyFiles>({
-            ...common,
-            files: { caPath: files.caPath },
-          });
-          opened.push(certificates);
-          return certificates;
-        },
+        openAuthority: () => take<AnyFiles>({ caPath: files.caPath }),
+        openPublic: () => take<ServerFiles>({ certPath: files.certPath, keyPath: files.keyPath }),
       };
     },
     async remove() {
