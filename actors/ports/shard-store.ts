@@ -12,6 +12,8 @@
  *  T3 Ids alone are no save: a store that holds ids and was never saved is STORE_CORRUPT at
  *     `load`, what is left of a rebuild that was cut short.
  *  T4 Reads return what the last save wrote, or STORE_CORRUPT where the bytes rotted.
+ *  T5 A disk that refuses is STORE_STOPPED, at open, save or read: nothing is wiped, and the shard
+ *     halts until a person has seen to it.
  */
 import type { BucketKey, DedupSave, RunReader, StoredDedup } from "../dedup/dedup-index.ts";
 import type { Run, RunHeader } from "../dedup/run.ts";
@@ -53,6 +55,7 @@ export interface ShardStore extends RunReader, MinuteReader {
   scanRun(header: RunHeader): Iterable<Buffer>;
   readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[];
   readMinute(minute: number): readonly Buffer[];
+  /** @throws STORE_CORRUPT, STORE_STOPPED */
   save(save: ShardSave): void;
   /** Ids of a state that is being rebuilt, ahead of the first save (T3). */
   saveIds(runs: readonly Run[]): void;
@@ -62,7 +65,7 @@ export interface ShardStore extends RunReader, MinuteReader {
 }
 
 export interface ShardStores {
-  /** @throws STORE_CORRUPT, DATA_DIR_IN_USE */
+  /** @throws STORE_CORRUPT, STORE_STOPPED, DATA_DIR_IN_USE */
   open(shard: number): Promise<ShardStore>;
   /** Removes a closed store whole, readable or not. */
   destroy(shard: number): Promise<void>;

@@ -6,17 +6,25 @@
  * Recovery: find where the fold begins (recovery.ts), replay the log from there to its end, serve.
  */
 import type { Block } from "../block/block.ts";
-import { AdtallyError, isAdtallyError, messageOf } from "../core/errors.ts";
+import { AdtallyError, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import type { SubmissionResult } from "../ports/shard-port.ts";
 import type { ShardStore } from "../ports/shard-store.ts";
 import { sleep } from "../runtime/clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { DeadLetterWriter } from "./dead-letter-writer.ts";
-import { countsNotWritten, countsWritten, isSaveDue, savedState, takeCounts, takeSave } from "./flush.ts";
+import { countsNotWritten, countsWritten, takeCounts } from "./flush.ts";
 import type { CountFlush } from "./flush.ts";
-import { assertSinkBehind, findBeginning, openState, type Opened, type RecoveryDeps } from "./recovery.ts";
+import {
+  assertSinkBehind,
+  findBeginning,
+  onSoundStore,
+  openState,
+  type Opened,
+  type RecoveryDeps,
+} from "./recovery.ts";
 import type { ShardState, Waiting } from "./state.ts";
+import { StateSaver } from "./state-saver.ts";
 import { transition, type Command, type Effect } from "./transition.ts";
 
 const READ_BYTES = 4 * 1024 * 1024;
@@ -37,6 +45,7 @@ export class ShardActor {
   readonly #deps: ActorDeps;
   readonly #state: ShardState;
   readonly #store: ShardStore;
+  readonly #saver: StateSaver;
   readonly #callers = new Map<Waiting, Caller>();
   readonly #deadLetters: DeadLetterWriter;
   readonly #ready: Promise<void>;
@@ -49,13 +58,13 @@ export class ShardActor {
   #stopped = false;
   /** The store is closed: late answers of the log find nobody. */
   #closed = false;
-  #savedAtMs: number;
-  #savedOffset = -1;
-  #dropped = { firstSlice: 0, firstMinute: 0 };
-  #dropping: Promise<void> = Promise.resolve();
 
   /** Opens the store and replays the log. Resolves once the shard serves. */
-  static async start(deps: ActorDeps): Promise<ShardActor> {
+  static start(deps: ActorDeps): Promise<ShardActor> {
+    return onSoundStore(deps, () => ShardActor.#begin(deps));
+  }
+
+  static async #begin(deps: ActorDeps): Promise<ShardActor> {
     const opened = await openState(deps);
     const actor = new ShardActor(deps, opened.state, opened.store);
     try {
@@ -72,7 +81,8 @@ export class ShardActor {
     this.#state = state;
     this.#store = store;
     this.#deadLetters = new DeadLetterWriter(deps, () => this.#lettersWritten());
-    this.#savedAtMs = deps.clock.monotonic();
+    const onFailure = (code: ErrorCode, reason: string) => this.#dispatch({ kind: "halt", code, reason });
+    this.#saver = new StateSaver({ ...deps, state, store, onFailure });
     this.#ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
@@ -108,10 +118,7 @@ export class ShardActor {
   /** Watermark, deadlines and saves; called about once a second. */
   tick(): void {
     this.#dispatch({ kind: "tick" });
-    const now = this.#deps.clock.monotonic();
-    // Duplicates alone are worth a save as well: retention must never overtake the replay's start.
-    const changed = this.#state.nextOffset > this.#savedOffset;
-    const due = changed && isSaveDue(this.#state, now - this.#savedAtMs);
+    const due = this.#saver.isDue;
     // Where letters never cease there is always one under way. Those that cannot be written hold
     // up the clicks no longer than until the next tick.
     const hold = due && this.#deadLetters.pending > 0 && !this.#holding;
@@ -167,40 +174,7 @@ export class ShardActor {
   save(): void {
     // A save moves the replay's start; dead letters behind it would be lost with a crash.
     if (this.#state.phase === "halted" || this.#deadLetters.pending > 0) return;
-    const save = takeSave(this.#state);
-    if (!this.#write(() => this.#store.save(save))) return;
-    this.#savedAtMs = this.#deps.clock.monotonic();
-    this.#savedOffset = save.meta.nextOffset;
-    const { firstSlice, firstMinute } = savedState(this.#state, save);
-    if (firstSlice > this.#dropped.firstSlice || firstMinute > this.#dropped.firstMinute) {
-      this.#dropped = { firstSlice, firstMinute };
-      this.#dropping = this.#store.drop(firstSlice, firstMinute).catch((error: unknown) => {
-        this.#deps.logger.warn({ shard: this.#state.identity.shard, error: messageOf(error) }, "drop failed");
-      });
-    }
-  }
-
-  /**
-   * A long replay saves as it goes: its memory stays bounded, and after a crash it goes on. While
-   * windows from the sink are ahead of the fold, no save can say how far they are: ids alone.
-   */
-  #saveReplayed(): void {
-    const { covered, dedup, nextOffset, phase } = this.#state;
-    if (this.#closed || phase !== "recovering") return;
-    if (dedup.unsavedIds < this.#deps.limits.dedupRunIds) return;
-    if (covered === undefined || covered.until < nextOffset) return this.save();
-    const runs = dedup.takeRuns(nextOffset);
-    if (this.#write(() => this.#store.saveIds(runs))) dedup.saved(runs, []);
-  }
-
-  #write(write: () => void): boolean {
-    try {
-      write();
-      return true;
-    } catch (error) {
-      this.#dispatch({ kind: "halt", code: "STORE_CORRUPT", reason: `save failed: ${messageOf(error)}` });
-      return false;
-    }
+    this.#saver.save();
   }
 
   /** Refuses new clicks and waits until those taken are in the log, or the deadline passes. */
@@ -228,8 +202,11 @@ export class ShardActor {
     this.#stopped = true;
     this.#closed = true;
     this.#deadLetters.stop();
-    await this.#dropping;
-    await this.#store.close();
+    await this.#saver.idle();
+    await this.#store.close().catch((error: unknown) => {
+      // RocksDB, after a write that failed: its directory opens again with the next process.
+      this.#deps.logger.warn({ shard: this.#state.identity.shard, error: messageOf(error) }, "close failed");
+    });
     for (const waiting of [...this.#callers.keys()])
       this.#rejectCaller(waiting, "ABORTED", "the shard stopped");
   }
@@ -361,7 +338,7 @@ export class ShardActor {
     clicks.read(identity.shard, fromOffset, READ_BYTES).then(
       (records) => {
         this.#dispatch({ kind: "records", records, atEnd: records.length === 0 });
-        this.#saveReplayed();
+        if (!this.#closed) this.#saver.saveReplayed(this.#deadLetters.pending === 0);
       },
       (error: unknown) => {
         if (isAdtallyError(error, "LOG_CORRUPT") && error.offset === fromOffset) {

@@ -231,9 +231,18 @@ export class ShardHost implements ShardPort {
       await actor.abandon();
       if (!isAdtallyError(error, "STORE_CORRUPT")) return;
       await stores.destroy(shard);
-      await sleep(clock, RESTART_AFTER_MS);
-      const epoch = this.#epochs.get(shard);
-      if (!this.#closing && epoch !== undefined) await this.#startShard({ shard, epoch });
+      for (;;) {
+        await sleep(clock, RESTART_AFTER_MS);
+        const epoch = this.#epochs.get(shard);
+        if (this.#closing || epoch === undefined) return;
+        try {
+          return await this.#startShard({ shard, epoch });
+        } catch (failure) {
+          if (!isAdtallyError(failure) || failure.after === "halt") throw failure;
+          // Its log or the count sink is away too: it comes back with them.
+          logger.warn({ shard, error: messageOf(failure) }, "shard not restarted yet");
+        }
+      }
     };
     restart().catch((failure: unknown) => {
       logger.error({ shard, error: messageOf(failure) }, "shard could not be restarted");

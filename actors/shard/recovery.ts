@@ -42,20 +42,25 @@ export interface Opened {
   readonly restored: boolean;
 }
 
-/** A store that is damaged is destroyed: what it held is made again. */
-export async function openState(deps: RecoveryDeps): Promise<Opened> {
+/**
+ * Begins a shard; once more on an empty store where its own is damaged, whether that is found at
+ * the open or by the replay's first look at it: what it held is made again.
+ */
+export async function onSoundStore<T>(
+  { identity: { shard }, logger, stores }: RecoveryDeps,
+  begin: () => Promise<T>,
+): Promise<T> {
   try {
-    return await tryOpen(deps);
+    return await begin();
   } catch (error) {
     if (!isAdtallyError(error, "STORE_CORRUPT")) throw error;
-    const { shard } = deps.identity;
-    deps.logger.warn({ shard, error: error.message }, "shard store damaged: rebuilding it");
-    await deps.stores.destroy(shard);
-    return tryOpen(deps);
+    logger.warn({ shard, error: error.message }, "shard store damaged: rebuilding it");
+    await stores.destroy(shard);
+    return begin();
   }
 }
 
-async function tryOpen({ identity, limits, stores }: RecoveryDeps): Promise<Opened> {
+export async function openState({ identity, limits, stores }: RecoveryDeps): Promise<Opened> {
   const store = await stores.open(identity.shard);
   try {
     const state = createShardState(identity, limits, store);

@@ -9,6 +9,8 @@
  *  R3 Damage that RocksDB finds is STORE_CORRUPT, at open or at read; it is never read over.
  *  R4 A directory opened as `irreplaceable` that lost a synced write is STORE_CORRUPT at open,
  *     also where RocksDB takes the loss for the end of its log (written.ts).
+ *  R5 What the disk refuses (full, an I/O error) is STORE_STOPPED and never taken for damage: what
+ *     is there is whole, and is opened again once the disk has been seen to.
  *
  * Reads and writes are synchronous but for `getManyAsync`: a warm read takes about 2 µs, less
  * than a promise, and a write that is not synced never leaves memory and the page cache.
@@ -48,7 +50,7 @@ export interface RocksBatch {
   put(key: Buffer, value: Buffer): void;
   del(key: Buffer): void;
   readonly length: number;
-  /** Writes and disposes of the batch. @throws STORE_CORRUPT, or the driver's I/O error */
+  /** Writes and disposes of the batch. @throws STORE_CORRUPT, STORE_STOPPED */
   write(options: { readonly sync: boolean }): void;
   /** Disposes of a batch that will not be written. */
   discard(): void;
@@ -112,7 +114,7 @@ function wrap(db: RocksLevel, dir: string, written?: Written): Rocks {
     try {
       return run();
     } catch (error) {
-      throw readError(dir, error);
+      throw driverError(dir, error);
     }
   };
   return {
@@ -122,7 +124,7 @@ function wrap(db: RocksLevel, dir: string, written?: Written): Rocks {
     getManyAsync: async (keys) => {
       assertOpen();
       return db._getManyAsync(keys, BUFFERS).catch((error: unknown) => {
-        throw readError(dir, error);
+        throw driverError(dir, error);
       });
     },
     batch: () => {
@@ -172,7 +174,7 @@ function wrap(db: RocksLevel, dir: string, written?: Written): Rocks {
     deleteRange: (range) =>
       new Promise((resolve, reject) => {
         assertOpen();
-        db._clear(range, (error) => (error === null ? resolve() : reject(error)));
+        db._clear(range, (error) => (error === null ? resolve() : reject(driverError(dir, error))));
       }),
     property: (name) => guarded(() => db.getProperty(name)),
     close: () => {
@@ -196,7 +198,7 @@ function* scan(db: RocksLevel, dir: string, options: ScanOptions): Generator<rea
       if (finished) return;
     }
   } catch (error) {
-    throw readError(dir, error);
+    throw driverError(dir, error);
   } finally {
     iterator._closeSync();
   }
@@ -217,12 +219,24 @@ function openError(dir: string, error: unknown): AdtallyError {
       { cause },
     );
   }
+  if (isDiskError(cause)) return stopped(dir, cause);
   return new AdtallyError("STORE_CORRUPT", `${dir} cannot be opened: ${messageOf(cause)}`, { cause });
 }
 
-/** Damage gets its name; anything else is passed on as the driver said it. */
-function readError(dir: string, error: unknown): unknown {
-  return codeOf(error) === "LEVEL_CORRUPTION"
+/** A file of the directory that is gone is damage, though RocksDB calls it an I/O error. */
+function isDiskError(error: unknown): boolean {
+  return codeOf(error) === "LEVEL_IO_ERROR" && !messageOf(error).includes("No such file");
+}
+
+function stopped(dir: string, cause: unknown): AdtallyError {
+  const what = `${dir} stopped after the disk failed it (${messageOf(cause)})`;
+  return new AdtallyError("STORE_STOPPED", `${what}; see to the disk, then start again`, { cause });
+}
+
+/** Damage and disk get their names; anything else is passed on as the driver said it. */
+function driverError(dir: string, error: unknown): unknown {
+  if (isDiskError(error)) return stopped(dir, error);
+  return codeOf(error) === "LEVEL_CORRUPTION" || codeOf(error) === "LEVEL_IO_ERROR"
     ? new AdtallyError("STORE_CORRUPT", `${dir} is damaged: ${messageOf(error)}`, { cause: error })
     : error;
 }
