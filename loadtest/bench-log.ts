@@ -2,8 +2,7 @@
  * node loadtest/bench-log.ts [seconds per line, 1.5]
  *
  * Durable appends of the embedded click log, beside the same on RocksDB (one synced batch for all
- * that waits): design.md, section 8 names RocksDB for this, ARCHITECTURE.md cites this table for
- * the change. Each partition has one append in flight, as a shard actor has. "stall" is the event
+ * that waits), which was to carry it at first; ARCHITECTURE.md cites this table for the change. Each partition has one append in flight, as a shard actor has. "stall" is the event
  * loop's delay at its 1 ms timer while appends run: what every other click waits for; the idle line
  * says how much of it is the machine's.
  */

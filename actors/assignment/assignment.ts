@@ -3,7 +3,7 @@
  * a Redis key, later the operator); gateways route by it, hosts acquire and release by it.
  *
  * A shard's epoch is the version by which it came to its owner. Counting never depends on it: it
- * tells hosts, gateways and people which of two claims is newer (design section 3, idea 1).
+ * tells hosts, gateways and people which of two claims is newer ("The log is the truth" in ARCHITECTURE.md).
  *
  *  V1 A table of a lower version than one already seen is never taken up.
  *  V2 A shard's epoch never falls, and rises where its owner changes, also when the shard was

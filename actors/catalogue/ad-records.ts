@@ -1,7 +1,7 @@
 /**
  * Ads as records of the log `ads`: keys such that compaction cannot change who owns an ad.
  *
- * The rule of the catalogue is that an ad's first owner stays (Catalogue C2), and a log that keeps
+ * The rule of the catalogue is that an ad's first owner stays (C2 of ports/catalogue.ts), and a log that keeps
  * only the newest record of each ad would forget who was first: a replica that begins later would
  * see the refused latecomer alone. So there are two kinds of keys:
  *

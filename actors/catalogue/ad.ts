@@ -35,7 +35,7 @@ const FIELDS: ReadonlySet<string> = new Set([
   "title",
 ]);
 
-// C0, DEL and C1: none of them belongs into a title, a URL or a header.
+// Control characters of both kinds, and DEL: none of them belongs into a title, a URL or a header.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const SPACE = /\s/;
 const PRINTABLE_ASCII = /^[\u0021-\u007e]+$/;

@@ -1,6 +1,6 @@
 /**
  * Who an ad belongs to never changes: counts are stored under advertiser and campaign, so a
- * moved ad would split its own history. Every catalogue adapter asks here (Catalogue C2), and so
+ * moved ad would split its own history. Every catalogue adapter asks here (C2 of ports/catalogue.ts), and so
  * does the import, which leaves out what conflicts and writes the rest.
  */
 import { AdtallyError } from "../core/errors.ts";

@@ -21,7 +21,7 @@ export interface Authenticator {
   forget(keyId: string): void;
 }
 
-/** A key that the operator gives at start (`--admin-key`): valid for this run, never stored (B1). */
+/** A key that the operator gives at start (`--admin-key`): valid for this run, never stored (B1 of api-key.ts). */
 export interface GivenKey {
   readonly key: string;
   readonly name: string;

@@ -13,7 +13,7 @@
  */
 import type { Block, LogRecord } from "../block/block.ts";
 
-/** The topics of design section 5 that carry blocks. */
+/** The topics that carry blocks: clicks with their verdicts, clicks without, and those that did not count. */
 export type ClickTopic = "clicks" | "clicks-spill" | "clicks-dead-letter";
 
 export interface LogBounds {

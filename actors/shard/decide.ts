@@ -104,7 +104,7 @@ function decideRows(
       const lateMs = receivedMs - readTime(rows, at + RowAt.clickTime);
       if (receivedMs > appendTimeMs + clockSkewMs && !replayed) {
         // One of the two clocks is wrong, and with it the click's minute; and a gateway that runs
-        // ahead may have routed a click id by a map that will be another by then (G1).
+        // ahead may have routed a click id by a map that will be another by then (G1 of table.ts).
         verdict = Verdict.REFUSED;
         reason = Reason.RECEIVED_IN_FUTURE;
       } else if (lateMs > allowedLatenessMs && !replayed) {

@@ -72,7 +72,7 @@ export interface ShardState {
 
   // The fold.
   nextOffset: number;
-  /** The block at nextOffset - 1, where this state folded it and it was no repeat (F4). */
+  /** The block at nextOffset - 1, where this state folded it and it was no repeat (F4 of fold.ts). */
   previous: { readonly writer: number; readonly sequence: number } | undefined;
   readonly writers: Map<number, number>;
   appendTimeMs: number;

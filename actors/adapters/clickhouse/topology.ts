@@ -10,7 +10,7 @@
  *  D2 The sharding key is the advertiser wherever there is one: a report of an advertiser,
  *     and one of an ad whose advertiser is known, needs one shard's rows.
  *  D3 An insert resolves when the shard's quorum of replicas has the rows, never when they wait
- *     in the initiator's queue: what resolved survives a server and is seen at once (S2).
+ *     in the initiator's queue: what resolved survives a server and is seen at once (S2 of count-sink.ts).
  */
 import { AdtallyError } from "../../core/errors.ts";
 

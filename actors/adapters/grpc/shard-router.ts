@@ -10,13 +10,13 @@
  *      │         ▼
  *      └── back-off, or the shard's next owner, whichever comes first; `refresh` is asked
  *
- *  N1 A lower (or equal) version than the newest one is ignored (V1).
- *  N2 Any submission may be sent more than once (P4); the first answer that comes is passed on.
+ *  N1 A lower (or equal) version than the newest one is ignored (V1 of assignment.ts).
+ *  N2 Any submission may be sent more than once (P4 of shard-port.ts); the first answer that comes is passed on.
  *     When a shard moves, its former owner has `shardMoveGraceMs` to answer what it was given
  *     before the new one is asked too: a move in good order makes no duplicates. Until the new
  *     one has answered, the former one is asked for what the new one refuses (it gets ready),
  *     unless it refused too or was silent for that grace, but no longer than `shardHandOverMs`.
- *  N3 "Nothing was taken" (P3) is said only where no attempt was left open; else it is ABORTED.
+ *  N3 "Nothing was taken" (P3 of shard-port.ts) is said only where no attempt was left open; else it is ABORTED.
  *  N4 At most `mailboxMaxClicks` clicks are held for one host, waiting ones included: OVERLOADED
  *     past it, at once. OVERLOADED and SHARD_HALTED of a host are passed on at once too.
  *  N5 A host that is gone from the assignment is asked as a former owner at the most; then its

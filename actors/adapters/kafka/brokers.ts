@@ -4,9 +4,9 @@
  * keep what ClickLog promises:
  *
  *  - a Consumer reads by a group alone: a rebalance stalls every shard of the process, and an
- *    offset gone by retention is reset without a word, where L5 wants OFFSET_OUT_OF_RANGE;
+ *    offset gone by retention is reset without a word, where L5 of click-log.ts wants OFFSET_OUT_OF_RANGE;
  *  - a Producer that fails to send refreshes its metadata, and throws that failure in place of the
- *    first: “connection refused” then says nothing of whether the record was sent (L3);
+ *    first: “connection refused” then says nothing of whether the record was sent (L3 of click-log.ts);
  *  - it answers a request for several partitions with the first one's error alone.
  *
  * Also designed around here:

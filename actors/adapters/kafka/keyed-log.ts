@@ -1,6 +1,6 @@
 /**
  * A KeyedLog on Kafka or Redpanda: a compacted topic of one partition. An append is one record
- * batch, which a broker writes whole or not at all (E1, E3).
+ * batch, which a broker writes whole or not at all (E1, E3 of ports/keyed-log.ts).
  *
  * Reads go over what compaction took: a broker answers with the first batch that ends behind the
  * offset asked for. It never takes the newest record of the log, so a read before the end finds one.

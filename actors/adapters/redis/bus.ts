@@ -2,7 +2,7 @@
  * The Bus on Redis: its publish and subscribe for messages, expiring numbers for counters.
  *
  * A count is the one command here that is not idempotent: it is sent once, and never again (N1
- * of link.ts), so that it may be lost but not doubled (U3).
+ * of link.ts), so that it may be lost but not doubled (U3 of ports/bus.ts).
  */
 import { Buffer } from "node:buffer";
 import type { Limits } from "../../core/limits.ts";
@@ -31,7 +31,7 @@ export function createRedisBus({ redis, limits }: RedisBusDeps): Bus {
   let dropped = 0;
   let isClosed = false;
 
-  /** Undefined, and one more dropped, where Redis cannot take it now (U2). */
+  /** Undefined, and one more dropped, where Redis cannot take it now (U2 of ports/bus.ts). */
   const offer = async <T>(bytes: number, send: () => Promise<T>): Promise<T | undefined> => {
     const size = bytes + COMMAND_BYTES;
     if (isClosed || !redis.isReady || pendingBytes + size > limits.busPendingMaxBytes) {

@@ -7,8 +7,8 @@
  *     the same batch. So the list holds each ad once, at its newest state, and its last entry
  *     is the highest sequence ever given.
  *  K2 `put` reads, checks and writes without giving way, so no other put comes in between.
- *  K3 What a load read is put into memory only if no put came while it read (C4).
- *  K4 `apply` decides C2 by the order of what it is given alone: the first owner of an ad stays, a
+ *  K3 What a load read is put into memory only if no put came while it read (C4 of ports/catalogue.ts).
+ *  K4 `apply` decides C2 of ports/catalogue.ts by the order of what it is given alone: the first owner of an ad stays, a
  *     later record of another is left out. The progress goes in the same batch.
  *  K5 A replica's batches are not synced: what a loss of power takes, progress included, is read
  *     from the log again.
