@@ -14,8 +14,9 @@ import type { Program } from "../lib/program.ts";
 const FILE_DEADLINE_MS = 2_000;
 const FILE_POLL_MS = 60_000;
 const MIB = 1024 * 1024;
-/** What a drained spool still takes, at the most: its last segment. */
+/** A drained spool still takes its last segment: this much, or its share of a small one. */
 const SEGMENT_BYTES = 16 * MIB;
+const SEGMENTS_AT_LEAST = 8;
 const TOPIC = "clicks-spill";
 
 export interface Spool {
@@ -34,7 +35,7 @@ export async function openSpool(program: Program<SpoolConfig>): Promise<Spool> {
   const maxBytes = config.spoolMaxMib * MIB;
   const log = await openFileLog({
     dir: path.join(config.dataDir, "spool"),
-    limits: { ...limits, logSegmentBytes: SEGMENT_BYTES },
+    limits: { ...limits, logSegmentBytes: Math.min(SEGMENT_BYTES, maxBytes / SEGMENTS_AT_LEAST) },
     maxBytes,
     clock,
     logger,

@@ -3,6 +3,7 @@ import { encodeAssignment, type Assignment } from "../../actors/assignment/assig
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
+import type { LocalCopy } from "../../actors/replica/local-copy.ts";
 import { addGeneration, emptyTable, generationAt, tableOf } from "../../actors/routing/table.ts";
 import { encodeTable } from "../../actors/routing/table-json.ts";
 import { silentLogger as logger } from "../../actors/runtime/log.ts";
@@ -123,6 +124,82 @@ describe("the assignment", () => {
     }
     expect(seen).toEqual([2, 5]);
     expect(following.assignment.shards.get(0)?.host).toBe("d");
+    following.close();
+  });
+});
+
+describe("copies of what is published (W3)", () => {
+  function copyOf(text: string | undefined) {
+    const saved: string[] = [];
+    const setAside: string[] = [];
+    const copy: LocalCopy = {
+      text,
+      save: async (next) => void saved.push(next),
+      setAside: async (why) => void setAside.push(why),
+    };
+    return { copy, saved, setAside };
+  }
+
+  test("a table's copy routes what tokens pin, answers for no time, and gives way to what is published", async () => {
+    const clock = virtualClock(START);
+    const { state, setGone } = document();
+    const { copy, saved, setAside } = copyOf(encodeTable(four));
+    setGone(true);
+    const routing = followRouting({ state, copy, limits, clock, logger });
+    await routing.begin();
+    expect(routing.table.generations.get(1)?.shardCount).toBe(4);
+    expect(generationAt(routing.table, START, START, limits)).toBe("ROUTING_TABLE_STALE");
+    setGone(false);
+    await state.publish(encodeTable(six));
+    await clock.advance(limits.routingLeadMs / 60);
+    expect(generationAt(routing.table, clock.now(), clock.now(), limits)).toMatchObject({ number: 1 });
+    expect(saved).toEqual([encodeTable(six)]);
+    expect(setAside).toEqual([]);
+    routing.close();
+  });
+
+  test("a table that does not succeed the copy shows it to be another cluster's: set aside by name", async () => {
+    const clock = virtualClock(START);
+    const { state } = document();
+    const other = addGeneration(emptyTable(START), { shardCount: 9 }, START, limits);
+    const { copy, saved, setAside } = copyOf(encodeTable(other));
+    await state.publish(encodeTable(four));
+    const routing = followRouting({ state, copy, limits, clock, logger });
+    await routing.begin();
+    expect(routing.table.newestFirst[0]?.shardCount).toBe(4);
+    expect(setAside).toEqual([expect.stringContaining("has changed generation 1")]);
+    expect(saved).toEqual([encodeTable(four)]);
+    routing.close();
+  });
+
+  test("without a copy a program waits for what is published", async () => {
+    const clock = virtualClock(START);
+    const { state, setGone } = document();
+    setGone(true);
+    const { copy } = copyOf(undefined);
+    const routing = followRouting({ state, copy, limits, clock, logger });
+    await expect(routing.begin()).rejects.toMatchObject({ code: "SHARED_STATE_UNAVAILABLE" });
+    const following = followAssignment({ state, copy, logger }, () => undefined);
+    await expect(following.begin()).rejects.toMatchObject({ code: "SHARED_STATE_UNAVAILABLE" });
+    routing.close();
+    following.close();
+  });
+
+  test("an assignment's copy serves while the published one cannot be read, and is kept up to date", async () => {
+    const { state, setGone } = document();
+    const assignmentOf = (version: number): Assignment => {
+      const hosts = new Map([["a", "127.0.0.1:1"]]);
+      return { version, hosts, shards: new Map([[0, { host: "a", epoch: 1 }]]) };
+    };
+    const { copy, saved } = copyOf(encodeAssignment(assignmentOf(3)));
+    setGone(true);
+    const seen: number[] = [];
+    const following = followAssignment({ state, copy, logger }, ({ version }) => void seen.push(version));
+    await following.begin();
+    setGone(false);
+    await state.publish(encodeAssignment(assignmentOf(4)));
+    expect(seen).toEqual([3, 4]);
+    expect(saved).toEqual([encodeAssignment(assignmentOf(4))]);
     following.close();
   });
 });
