@@ -6,6 +6,7 @@ import { seededRandom } from "../../actors/sim/random.ts";
 import type { Member } from "../../cmd/cluster/member.ts";
 import { sendAll, type SentClick } from "../exactly-once/send.ts";
 import { percentile } from "../lib/report.ts";
+import type { Invariant } from "./invariants.ts";
 import type { RunOptions } from "./run.ts";
 import type { Scene } from "./scene.ts";
 
@@ -26,7 +27,7 @@ export async function runDown({ cluster, plan }: Scene, options: RunOptions) {
     const size = Math.floor(plan.length / absences.length);
     const part = plan.slice(i * size, i === absences.length - 1 ? undefined : (i + 1) * size);
     await Promise.all(members.map((member) => member.kill()));
-    const sent = await sendAll(cluster.gateways, part, options.rate, seededRandom(options.seed + i)).done;
+    const sent = await sendAll(cluster.gateways, part, options.offered, seededRandom(options.seed + i)).done;
     if (members.some(({ isRunning }) => isRunning)) throw new Error(`${what}: a process came back`);
     const beganAt = performance.now();
     await Promise.all(members.map((member) => member.start("alive")));
@@ -51,5 +52,7 @@ export async function runDown({ cluster, plan }: Scene, options: RunOptions) {
     if (p99 >= REDIRECT_P99_MS)
       faults.push(`${title}: redirect p99 ${p99} ms, ${REDIRECT_P99_MS} are allowed`);
   }
-  return { all, figures, faults };
+  const checked = `each valid click over HTTP redirected at its first attempt, p99 below ${REDIRECT_P99_MS} ms`;
+  const invariants: readonly Invariant[] = [{ name: "redirects", checked, faults }];
+  return { all, figures, invariants };
 }

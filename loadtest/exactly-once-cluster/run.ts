@@ -1,7 +1,8 @@
 /**
  * The exactly-once test of the cluster, in three forms:
  *
- *   kills         every part killed again and again, one actor host stopped and woken
+ *   kills         every part killed again and again, hosts killed in mid-move and without their
+ *                 volume, parts away for long, one actor host stopped and woken
  *   all-at-once   every process killed in one moment, and started again
  *   down          actor hosts, then the broker, then both away while browsers click
  *
@@ -11,12 +12,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seededRandom } from "../../actors/sim/random.ts";
+import { paceOf, type Pace } from "../exactly-once/pace.ts";
 import { sendAll, type SentClick } from "../exactly-once/send.ts";
 import { sleep } from "../lib/wait.ts";
-import { runDown } from "./down.ts";
-import { runFaults, type Fault, type Killed } from "./faults.ts";
-import { openScene, replayFaults, startAll, takeAccount, type Scene } from "./scene.ts";
 import { createDeferred } from "./deferred.ts";
+import { runDown } from "./down.ts";
+import type { Fault } from "./faults.ts";
+import { drained, fired, paceKept, redirects, type Invariant } from "./invariants.ts";
+import { openScene, replayFaults, startAll, takeAccount, type Scene } from "./scene.ts";
+import { runFaults, type Killed, type Step } from "./schedule.ts";
 import { createRising, memoryOf } from "./state.ts";
 
 export const MODES = ["kills", "all-at-once", "down"] as const;
@@ -25,10 +29,16 @@ export type Mode = (typeof MODES)[number];
 export interface RunOptions {
   readonly mode: Mode;
   readonly clicks: number;
+  /** Clicks a second that must be sent and answered, on the average of the whole run. */
   readonly rate: number;
+  /** Clicks a second that clients make, whatever becomes of them: a little more than `rate`. */
+  readonly offered: number;
   readonly each: number;
   readonly kinds: readonly Killed[];
+  readonly steps: readonly Step[];
   readonly pauseMs: number;
+  readonly engineAwayMs: number;
+  readonly logAndActorsAwayMs: number;
   readonly ads: number;
   readonly repeatMostMs: number;
   readonly explained: number;
@@ -39,48 +49,61 @@ export interface RunOptions {
 }
 
 export interface RunResult {
+  readonly pace: Pace;
+  readonly faults: readonly Fault[];
   readonly figures: Readonly<Record<string, number | string>>;
-  /** What is wrong; empty when every click counts exactly once. */
-  readonly faults: readonly string[];
+  readonly invariants: readonly Invariant[];
 }
 
 const LOOK_MS = 2_000;
+const PROGRESS_MS = 10_000;
 /** With every process at once there is little to gain from many. */
 const ALL_AT_ONCE = 3;
 
 interface Acted {
   readonly all: readonly SentClick[];
+  readonly faults?: readonly Fault[];
   readonly figures: Readonly<Record<string, number | string>>;
-  readonly faults: readonly string[];
+  readonly invariants: readonly Invariant[];
 }
 
-function figuresOfFaults(fired: readonly Fault[]): Record<string, number> {
-  const count = (what: string) => fired.filter((fault) => fault.what.includes(what)).length;
-  const longest = Math.max(
-    0,
-    ...fired.filter(({ what }) => !what.includes("STOP")).map((fault) => fault.recoveryMs),
-  );
-  return { kills: count("SIGKILL"), pauses: count("SIGSTOP"), "longest recovery ms": Math.round(longest) };
+function startSending({ cluster, plan }: Scene, { offered, seed, say }: RunOptions) {
+  const sending = sendAll(cluster.gateways, plan, offered, seededRandom(seed + 2));
+  const startedAt = performance.now();
+  const timer = setInterval(() => {
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const [sent, waiting] = [sending.released(), sending.underWay()];
+    if (sent < plan.length)
+      say(`  ${sent} clicks sent in ${seconds.toFixed(0)} s, ${waiting} without an answer yet`);
+  }, PROGRESS_MS);
+  const stop = () => clearInterval(timer);
+  sending.done.then(stop, stop);
+  return sending;
 }
 
 async function underKills(scene: Scene, options: RunOptions): Promise<Acted> {
-  const { cluster, plan } = scene;
-  const sending = sendAll(cluster.gateways, plan, options.rate, seededRandom(options.seed + 2));
+  const sending = startSending(scene, options);
   const faulting = runFaults({
     ...options,
-    cluster,
+    cluster: scene.cluster,
     random: seededRandom(options.seed + 1),
     released: sending.released,
     allSent: sending.done,
   });
-  const [all, fired] = await Promise.all([sending.done, faulting]);
-  return { all, figures: figuresOfFaults(fired), faults: [] };
+  const [all, { faults, absence }] = await Promise.all([sending.done, faulting]);
+  const { clicks, each, kinds, rate } = options;
+  const invariants = [
+    paceKept(paceOf(all), rate),
+    fired(faults, kinds, each, clicks),
+    ...(absence === undefined ? [] : [redirects(all, absence)]),
+  ];
+  return { all, faults, figures: {}, invariants };
 }
 
 async function underAllAtOnce(scene: Scene, options: RunOptions): Promise<Acted> {
   const { cluster, plan } = scene;
   const { say } = options;
-  const sending = sendAll(cluster.gateways, plan, options.rate, seededRandom(options.seed + 2));
+  const sending = startSending(scene, options);
   const startedAt = performance.now();
   const times = Math.min(ALL_AT_ONCE, options.each);
   let longestMs = 0;
@@ -103,11 +126,15 @@ async function underAllAtOnce(scene: Scene, options: RunOptions): Promise<Acted>
   return {
     all,
     figures: { "kills of everything": times, "longest recovery ms": Math.round(longestMs) },
-    faults: [],
+    invariants: [],
   };
 }
 
-const acts = { kills: underKills, "all-at-once": underAllAtOnce, down: runDown };
+const acts: Readonly<Record<Mode, (scene: Scene, options: RunOptions) => Promise<Acted>>> = {
+  kills: underKills,
+  "all-at-once": underAllAtOnce,
+  down: runDown,
+};
 
 export async function runExactlyOnceCluster(options: RunOptions): Promise<RunResult> {
   const { mode, seed } = options;
@@ -130,24 +157,34 @@ export async function runExactlyOnceCluster(options: RunOptions): Promise<RunRes
     timer = setInterval(() => void look(), LOOK_MS);
     const acted = await acts[mode](scene, { ...options, say });
     say("all sent, all faults over");
-    const { counts, faults, figures } = await takeAccount(scene, acted.all, options.explained, random);
+    const account = await takeAccount(scene, acted.all, options.explained, random);
     await look();
     clearInterval(timer);
     say("settled, and checked against the clients' record");
-    const memory = await memoryOf(cluster.members);
-    const sizes = [...memory].map(([name, size]) => `${name} ${before.get(name)} → ${size}`).join(", ");
-    say(`  memory in MB before and after: ${sizes}`);
-    const replay = await replayFaults(scene, counts);
+    const after = await memoryOf(cluster.members);
+    const replay = await replayFaults(scene, account.counts);
     say("stores and counts wiped, log replayed, compared");
+    const invariants: Invariant[] = [
+      account.invariant,
+      replay,
+      {
+        name: "I3",
+        checked: `${rising.versions} versions of counts and checkpoints never fell, at ${rising.looks} looks`,
+        faults: rising.looks === 0 ? ["nobody looked"] : rising.faults,
+      },
+      drained(account.settledMs, before, after),
+      ...acted.invariants,
+    ];
     return {
+      pace: paceOf(acted.all),
+      faults: acted.faults ?? [],
       figures: {
         ...acted.figures,
-        ...figures,
+        ...account.figures,
         "clicks spilled": deferred.spilled,
         "clicks spooled": deferred.spooled,
-        "looks at versions": rising.looks,
       },
-      faults: [...acted.faults, ...faults, ...rising.faults, ...replay],
+      invariants,
     };
   } finally {
     clearInterval(timer);

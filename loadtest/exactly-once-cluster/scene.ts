@@ -16,6 +16,7 @@ import { ADMIN_KEY } from "../lib/program.ts";
 import { readCounts, readRaw, type CountRow } from "../lib/tables.ts";
 import { createSigner } from "../lib/tokens.ts";
 import { until } from "../lib/wait.ts";
+import type { Invariant } from "./invariants.ts";
 import { openLogOf, untilSettled } from "./state.ts";
 
 const SETTLE_DEADLINE_MS = 180_000;
@@ -76,8 +77,9 @@ export async function startAll({ broker, redis, engine, members }: Cluster): Pro
 
 export interface Account {
   readonly figures: Readonly<Record<string, number>>;
+  readonly settledMs: number;
   readonly counts: readonly CountRow[];
-  readonly faults: readonly string[];
+  readonly invariant: Invariant;
 }
 
 /** Once all has settled: I1, against the clients' own record. */
@@ -108,12 +110,17 @@ export async function takeAccount(
       "clicks explained": explain.asked,
       "ms until all was settled": Math.round(settledMs),
     },
-    faults: [...differences(all, counts, facts), ...explain.faults, ...dead.faults],
+    settledMs,
+    invariant: {
+      name: "I1",
+      checked: `${all.length} impressions of the clients' record against ${counts.length} count rows, ${raw.length} raw rows, ${dead.letters} dead letters, ${explain.asked} explanations`,
+      faults: [...differences(all, counts, facts), ...explain.faults, ...dead.faults],
+    },
   };
 }
 
 /** I2: everything is stopped, stores and counts are taken away, and the log alone gives the same table. */
-export async function replayFaults(scene: Scene, before: readonly CountRow[]): Promise<readonly string[]> {
+export async function replayFaults(scene: Scene, before: readonly CountRow[]): Promise<Invariant> {
   const { cluster, clickhouse, log } = scene;
   await cluster.stopAll();
   const faults: string[] = [];
@@ -131,5 +138,9 @@ export async function replayFaults(scene: Scene, before: readonly CountRow[]): P
   await startAll(cluster);
   await untilSettled(cluster, log, clickhouse, SETTLE_DEADLINE_MS);
   const after = await readCounts(clickhouse);
-  return [...faults, ...tableDifferences(before, atStop), ...tableDifferences(before, after)];
+  return {
+    name: "I2",
+    checked: `stores of ${cluster.actors.length} hosts, counts and checkpoints wiped, log replayed: ${after.length} count rows, ${before.length} before`,
+    faults: [...faults, ...tableDifferences(before, atStop), ...tableDifferences(before, after)],
+  };
 }

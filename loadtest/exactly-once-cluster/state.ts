@@ -105,6 +105,8 @@ export async function untilSettled(
 export interface Rising {
   look(): Promise<void>;
   readonly looks: number;
+  /** That were held against a former look. */
+  readonly versions: number;
   /** What fell, or is gone. */
   readonly faults: readonly string[];
 }
@@ -117,6 +119,9 @@ export function createRising(clickhouse: ClickHouse): Rising {
   return {
     get looks() {
       return looks;
+    },
+    get versions() {
+      return highest.size;
     },
     faults,
     async look() {

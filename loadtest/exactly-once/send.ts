@@ -1,6 +1,9 @@
 /**
  * Sends the planned clicks as clients would: at a pace, over HTTP and gRPC, asking again with
  * the same token when no answer came. Keeps a record of every attempt for the oracle.
+ *
+ * The pace is an open loop: clicks arrive when their time has come, whatever became of those
+ * before. What a stall held back is sent as soon as there is room.
  */
 import { uuidV7Ms } from "../../actors/core/ids.ts";
 import { Verdict } from "../../actors/core/verdict.ts";
@@ -14,11 +17,15 @@ import type { PlannedClick, PlannedSend, Way } from "./plan.ts";
 
 /** At each gateway. */
 const HTTP_CONNECTIONS = 48;
-const GATHER_MS = 5;
+/** As load generators do: a system call a click would cost more than the click. */
+const HTTP_PIPELINED = 8;
+const GATHER_MS = 10;
 const RETRY_MS = 250;
 /** A click that cannot get through for this long is given up: it stays unanswered. */
 const GIVE_UP_MS = 60_000;
-const MOST_UNDER_WAY = 600;
+/** Of first sends, those that wait to ask again included. */
+const MOST_UNDER_WAY = 6_000;
+const PACE_MS = 8;
 
 /** An answer: a verdict of gRPC, or what HTTP says of one. */
 export type Answer = "redirected" | "damaged" | number;
@@ -73,7 +80,7 @@ function gathering(random: SeededRandom, send: (pieces: readonly Gathered[]) => 
 }
 
 function createWays(entry: Entry, random: SeededRandom): { ways: Record<Way, Deliver>; close: () => void } {
-  const http = createHttpClicks(entry.httpPort, HTTP_CONNECTIONS);
+  const http = createHttpClicks(entry.httpPort, HTTP_CONNECTIONS, HTTP_PIPELINED);
   const grpc = createGrpcClicks(`127.0.0.1:${entry.grpcPort}`, ADMIN_KEY);
   const stream = grpc.openStream();
   const overStream = gathering(random, async (pieces) => {
@@ -127,6 +134,8 @@ function ownTime(click: PlannedClick, { clickedAgoMs }: PlannedSend, nowMs: numb
 export interface Sending {
   /** Clicks released so far. */
   released(): number;
+  /** Sends without an answer yet, those that wait to ask again included. */
+  underWay(): number;
   /** Attempts without an answer so far. */
   lost(): number;
   readonly done: Promise<readonly SentClick[]>;
@@ -134,7 +143,7 @@ export interface Sending {
 
 /**
  * Starts sending at `rate` clicks a second, each attempt to any one of the gateways; while too
- * many are under way, the pace waits.
+ * many are under way it waits, and makes up for it afterwards.
  */
 export function sendAll(
   entries: readonly Entry[],
@@ -173,29 +182,29 @@ export function sendAll(
   async function run(): Promise<readonly SentClick[]> {
     const all: SentClick[] = [];
     const sendings: Promise<void>[] = [];
-    let dueMs = performance.now();
-    for (const click of plan) {
-      const sent: SentClick = { click, attempts: [] };
-      all.push(sent);
-      for (const planned of click.sends) {
-        sendings.push(
-          planned.afterMs === 0
-            ? sendOne(sent, planned)
-            : sleep(planned.afterMs).then(() => sendOne(sent, planned)),
-        );
+    const startedAt = performance.now();
+    while (released < plan.length) {
+      const due = Math.floor(((performance.now() - startedAt) * rate) / 1_000) + 1;
+      while (released < Math.min(due, plan.length) && underWay < MOST_UNDER_WAY) {
+        const click = plan[released++]!;
+        const sent: SentClick = { click, attempts: [] };
+        all.push(sent);
+        for (const planned of click.sends) {
+          sendings.push(
+            planned.afterMs === 0
+              ? sendOne(sent, planned)
+              : sleep(planned.afterMs).then(() => sendOne(sent, planned)),
+          );
+        }
       }
-      released += 1;
-      while (underWay >= MOST_UNDER_WAY) await sleep(5);
-      // Time that was lost is not made up for: a restarted program meets the same pace.
-      dueMs = Math.max(dueMs + 1_000 / rate, performance.now() - 50);
-      if (dueMs > performance.now() + 2) await sleep(dueMs - performance.now());
+      await sleep(PACE_MS);
     }
     await Promise.all(sendings);
     for (const { close } of gateways) close();
     return all;
   }
 
-  return { released: () => released, lost: () => lost, done: run() };
+  return { released: () => released, underWay: () => underWay, lost: () => lost, done: run() };
 }
 
 /** Verdicts that say: this valid click is counted, now, since before, or as soon as its shard is back. */
