@@ -1,7 +1,10 @@
-/** The whole cluster: every part a process, over real servers. */
+/** The whole cluster: every part a process, over real servers, speaking TLS wherever it can. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "node:tls";
+import { credentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createGrpcClicks } from "../../loadtest/lib/grpc-client.ts";
 import { Verdict } from "../../actors/core/verdict.ts";
@@ -14,12 +17,14 @@ import { statusOf, type Reading } from "./status.ts";
 const AD = "77";
 const QUERYABLE_MS = 3_000;
 const RECOVERED_MS = 30_000;
+/** Files are looked at every ten seconds. */
+const RENEWED_MS = 25_000;
 
 const dir = mkdtempSync(path.join(tmpdir(), "adtally-cluster-"));
 let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await startCluster({ dir, shards: 4 });
+  cluster = await startCluster({ dir, shards: 4, tls: true });
 });
 afterAll(async () => {
   await cluster?.killAll();
@@ -48,6 +53,20 @@ async function clickByHttp(gateway: GatewayMember, token: string): Promise<numbe
   const response = await fetch(`${gateway.url}/click?i=${token}`, { redirect: "manual" });
   await response.body?.cancel();
   return response.status;
+}
+
+/** Clients of the public port know its authority, and nothing else of TLS. */
+const trusting = () => credentials.createSsl(readFileSync(cluster.secured!.caPath));
+
+/** The serial number that a server's certificate shows now. */
+function serialAt(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: "127.0.0.1" }, () => {
+      resolve(socket.getPeerCertificate().serialNumber);
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
 }
 
 async function counted(): Promise<{ clicks: number; duplicates: number }> {
@@ -97,7 +116,7 @@ test("clicks through both gateways and both protocols are counted once, and seen
     expect(await clickByHttp(i % 2 === 0 ? first : second, token)).toBe(302);
   }
   for (const [i, gateway] of [first, second].entries()) {
-    const grpc = createGrpcClicks(gateway.grpcAddress, cluster.adminKey);
+    const grpc = createGrpcClicks(gateway.grpcAddress, cluster.adminKey, trusting());
     const batch = byGrpc
       .slice(10 * i, 10 * i + 10)
       .map((token) => ({ token: Buffer.from(token, "base64url") }));
@@ -107,6 +126,53 @@ test("clicks through both gateways and both protocols are counted once, and seen
   }
   await expect.poll(clicks, { timeout: QUERYABLE_MS, interval: 50 }).toBe(40);
   expect((await counted()).duplicates).toBeGreaterThan(0);
+});
+
+test("nobody is spoken to in plain text, and broker and Redis want a certificate of the cluster's", async () => {
+  const [gateway] = cluster.gateways as [GatewayMember];
+  const { broker, query, redis } = cluster;
+  for (const port of [gateway.httpPort, query.port])
+    await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
+  const plain = createGrpcClicks(gateway.grpcAddress, cluster.adminKey);
+  await expect(plain.submitClicks([])).rejects.toThrow(/UNAVAILABLE|14 /);
+  plain.close();
+  for (const { port } of [broker, redis]) {
+    const ended = new Promise<string>((resolve) => {
+      const socket = connect({ port, host: "127.0.0.1" }, () => socket.write("PING\r\n"));
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? ""));
+      socket.on("close", () => resolve("closed"));
+    });
+    expect(await ended).toMatch(/ALERT|ECONNRESET|EPIPE|closed/);
+  }
+});
+
+test("all certificates are renewed under clicks: none fails, none is lost, metrics tell it", async () => {
+  const [first, second] = cluster.gateways as [GatewayMember, GatewayMember];
+  const before = await clicks();
+  const [one, two] = await Promise.all([serialAt(first.httpPort), serialAt(second.httpPort)]);
+  const issued = await tokens(first, 2_000);
+  const statuses: number[] = [];
+  let isRenewed = false;
+  const load = (async () => {
+    for (const [i, token] of issued.entries()) {
+      if (isRenewed && i > 100) break;
+      statuses.push(await clickByHttp(i % 2 === 0 ? first : second, token));
+      await sleep(20);
+    }
+  })();
+  await cluster.secured!.renew();
+  const renewed = async () =>
+    (await serialAt(first.httpPort)) !== one && (await serialAt(second.httpPort)) !== two;
+  await expect.poll(renewed, { timeout: RENEWED_MS, interval: 250 }).toBe(true);
+  isRenewed = true;
+  await load;
+  expect(statuses.filter((status) => status !== 302)).toEqual([]);
+  await expect.poll(clicks, { timeout: QUERYABLE_MS, interval: 50 }).toBe(before + statuses.length);
+  const metrics = await (await fetch(`${first.url}/metrics`)).text();
+  for (const of of ["programs", "public", "kafka", "redis"]) {
+    const left = new RegExp(`^adtally_certificate_expiry_seconds\\{of="${of}"\\} (\\d+)`, "m").exec(metrics);
+    expect(Number(left?.[1])).toBeGreaterThan(364 * 86_400);
+  }
 });
 
 test("an actor host and a gateway are killed: the others go on, and nothing is lost or counted twice", async () => {

@@ -8,11 +8,13 @@
  *  L3 Each member starts again on the same ports and folders, whatever became of the others.
  *  L4 `stopAll` stops from the gateways inwards, so that what was taken in is written down.
  */
+import { systemClock } from "../../actors/runtime/clock.ts";
 import { startKafka } from "../../testing/servers/kafka.ts";
 import { freePorts } from "../../testing/servers/process.ts";
 import { startRedis } from "../../testing/servers/redis.ts";
 import { prepareFiles } from "./files.ts";
 import { programMember, serverMember, type Member } from "./member.ts";
+import { secure, type Secured } from "./secure.ts";
 import { actorName, foldersIn, gatewayName, placePorts, portsNeeded, type WantedPorts } from "./places.ts";
 import { publishInFiles, publishInRedis } from "./publication.ts";
 
@@ -28,6 +30,8 @@ export interface ClusterOptions {
   /** Where the assignment and the routing table are published; in files by default. */
   readonly publishIn?: "files" | "redis";
   readonly openReports?: boolean;
+  /** TLS on every hop that can, of a development authority in the cluster's folder. */
+  readonly tls?: boolean;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** Told what is under way, for a person who waits. */
   readonly progress?: (what: string) => void;
@@ -53,6 +57,8 @@ export interface ServerMember extends Member {
 export interface Cluster {
   readonly dir: string;
   readonly adminKey: string;
+  /** Undefined: plain text. */
+  readonly secured: Secured | undefined;
   readonly shards: number;
   readonly gateways: readonly GatewayMember[];
   readonly actors: readonly ActorMember[];
@@ -79,22 +85,35 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { dir, gateways = 2, actors = 3, shards = 4, openReports = true, logLevel = "info" } = options;
   const { progress = () => undefined, publishIn = "files" } = options;
   const folders = foldersIn(dir);
-  const free = await freePorts(portsNeeded(gateways, actors));
+  const [controllerPort = 0, ...free] = await freePorts(1 + portsNeeded(gateways, actors));
   const ports = placePorts(options.ports ?? {}, gateways, actors, free);
+  const secured = options.tls === true ? await secure(folders.tls, systemClock.now) : undefined;
+  const served = secured === undefined ? "http" : "https";
+  // TLS of grpc-js checks names alone, no addresses.
+  const grpcHost = secured === undefined ? "127.0.0.1" : "localhost";
   const { adminKey, clickhouseUrl, redisUrl } = await prepareFiles(folders, ports, {
     adminKey: options.adminKey,
     partitions: Math.max(PARTITIONS, shards),
     publishIn,
+    secured,
     openReports,
     logLevel,
   });
 
   const program = (name: string, folder: string, port: number, ...args: (string | number)[]): Member => {
-    const url = `http://127.0.0.1:${port}`;
+    const isPublic = folder === "gateway" || folder === "query";
+    const url = `${isPublic ? served : "http"}://127.0.0.1:${port}`;
     return programMember({
       name,
       main: `cmd/${folder}/main.ts`,
-      args: ["--config", folders.settings, "--host-name", name, ...args.map(String)],
+      args: [
+        "--config",
+        folders.settings,
+        "--host-name",
+        name,
+        ...(secured?.flagsOf(folder) ?? []),
+        ...args.map(String),
+      ],
       logFile: folders.logOf(name),
       aliveUrl: `${url}/healthz`,
       readyUrl: `${url}/readyz`,
@@ -105,10 +124,23 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     Object.defineProperties(member, Object.getOwnPropertyDescriptors(places)) as M & P;
 
   const broker = serverMember("broker", folders.logOf("broker"), () =>
-    startKafka({ dir: folders.broker, port: ports.broker, logFile: folders.logOf("broker") }),
+    startKafka({
+      dir: folders.broker,
+      port: ports.broker,
+      logFile: folders.logOf("broker"),
+      ...(secured && {
+        controllerPort,
+        properties: secured.brokerProperties(ports.broker, controllerPort),
+      }),
+    }),
   );
   const redis = serverMember("redis", folders.logOf("redis"), () =>
-    startRedis({ dir: folders.redis, port: ports.redis, logFile: folders.logOf("redis") }),
+    startRedis({
+      dir: folders.redis,
+      port: ports.redis,
+      logFile: folders.logOf("redis"),
+      ...(secured && { tls: secured.redisFiles }),
+    }),
   );
   const engine = programMember({
     name: "clickhouse",
@@ -126,9 +158,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const gatewayMembers = ports.gateways.map(({ http, grpc }, i) => {
     const name = gatewayName(i);
     const listening = ["--http-port", http, "--grpc-port", grpc, "--data-dir", folders.of(name)];
-    const places = { httpPort: http, grpcPort: grpc, url: `http://127.0.0.1:${http}` };
+    const places = { httpPort: http, grpcPort: grpc, url: `${served}://127.0.0.1:${http}` };
     const member = program(name, "gateway", http, ...listening);
-    return at(member, { ...places, grpcAddress: `127.0.0.1:${grpc}` });
+    return at(member, { ...places, grpcAddress: `${grpcHost}:${grpc}` });
   });
   const ingest = program("ingest", "ingest", ports.ingest, "--admin-port", ports.ingest);
   const query = program(
@@ -148,7 +180,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       return [name, address] as const;
     });
     const wanted = { hosts: new Map(chosen), shards };
-    if (publishIn === "redis") await publishInRedis(redisUrl, wanted);
+    if (publishIn === "redis")
+      await publishInRedis({ url: redisUrl, ...(secured && { tls: secured.client }) }, wanted);
     else await publishInFiles(folders.state, wanted);
   };
 
@@ -187,13 +220,14 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   return {
     dir: folders.root,
     adminKey,
+    secured,
     shards,
     gateways: gatewayMembers,
     actors: actorMembers,
     broker: at(broker, { port: ports.broker, url: `127.0.0.1:${ports.broker}` }),
     redis: at(redis, { port: ports.redis, url: redisUrl }),
     engine: at(engine, { port: ports.engine, url: clickhouseUrl }),
-    query: at(query, { port: ports.query, url: `http://127.0.0.1:${ports.query}` }),
+    query: at(query, { port: ports.query, url: `${served}://127.0.0.1:${ports.query}` }),
     ingest,
     members,
     assign,

@@ -14,6 +14,7 @@ export interface ClusterConfig {
   readonly redisPort: number | undefined;
   readonly clickhousePort: number | undefined;
   readonly openReports: boolean;
+  readonly tls: boolean;
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
@@ -60,6 +61,7 @@ export function readConfig(argv: readonly string[], version: string): ClusterCon
     .addOption(port("--redis-port <port>", "Redis (default: any free one)"))
     .addOption(port("--clickhouse-port <port>", "ClickHouse's HTTP protocol (default: any free one)"))
     .option("--data-dir <folder>", "everything that is kept, and the logs", ".adtally-cluster")
+    .option("--tls", "TLS on every hop but the ClickHouse engine's, of an authority made here", false)
     .option("--no-open-reports", "reports need a key of scope report")
     .addOption(new Option("--log-level <level>", "of the programs' logs").choices(LOG_LEVELS).default("info"))
     .parse([...argv], { from: "user" })

@@ -8,6 +8,7 @@ import { formatKeyFile, generateKeys } from "../../actors/token/keys.ts";
 import { withChecksum, writeWhole } from "../lib/checked-file.ts";
 import { loadAdminKey } from "../local/files.ts";
 import type { Folders, Ports } from "./places.ts";
+import type { Secured } from "./secure.ts";
 
 /** A cluster on one machine has one broker. */
 const REPLICATION = 1;
@@ -23,6 +24,7 @@ export interface SettingsWanted {
   readonly adminKey: string | undefined;
   readonly partitions: number;
   readonly publishIn: "files" | "redis";
+  readonly secured: Secured | undefined;
   readonly openReports: boolean;
   readonly logLevel: string;
 }
@@ -41,7 +43,7 @@ export async function prepareFiles(
     await writeWhole(tokenKeysFile, withChecksum(formatKeyFile(generateKeys(systemRandom))));
   }
   const adminKey = wanted.adminKey ?? (await loadAdminKey(folders.root, systemRandom)).key;
-  const redisUrl = `redis://127.0.0.1:${ports.redis}`;
+  const redisUrl = `${wanted.secured === undefined ? "redis" : "rediss"}://127.0.0.1:${ports.redis}`;
   const clickhouseUrl = `http://127.0.0.1:${ports.engine}`;
   const settings = {
     host: "127.0.0.1",
@@ -56,6 +58,7 @@ export async function prepareFiles(
     token_keys_file: tokenKeysFile,
     open_reports: wanted.openReports,
     admin_key: adminKey,
+    ...wanted.secured?.settings,
   };
   const text = `# Written at each start of the cluster; programs take it by --config.\n${stringify(settings)}`;
   await writeFile(folders.settings, text, { mode: 0o600 });

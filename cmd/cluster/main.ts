@@ -28,7 +28,7 @@ async function usualPort(given: number | undefined, usual: number, count: number
   return (await Promise.all(wanted)).includes(false) ? 0 : usual;
 }
 
-function start({ dataDir, openReports, logLevel, ...rest }: ClusterConfig): Promise<Cluster> {
+function start({ dataDir, openReports, logLevel, tls, ...rest }: ClusterConfig): Promise<Cluster> {
   const { gateways, actors, shards } = rest;
   const progress = (what: string) => say(`  ${what} (${(upMs() / 1_000).toFixed(1)} s)`);
   const ports = async () => ({
@@ -39,7 +39,7 @@ function start({ dataDir, openReports, logLevel, ...rest }: ClusterConfig): Prom
     redis: rest.redisPort ?? 0,
     engine: rest.clickhousePort ?? 0,
   });
-  const options = { dir: dataDir, gateways, actors, shards, openReports, logLevel, progress };
+  const options = { dir: dataDir, gateways, actors, shards, openReports, logLevel, tls, progress };
   return ports().then((chosen) => startCluster({ ...options, ports: chosen }));
 }
 
@@ -51,21 +51,22 @@ function placesOf({ gateways, query, broker, redis, engine }: Cluster): Readonly
 }
 
 /** Lines to paste into a shell: an ad, an impression, a click at the other gateway, the report. */
-function firstClick({ dir, gateways, query }: Cluster): readonly string[] {
+function firstClick({ dir, gateways, query, secured }: Cluster): readonly string[] {
   const [first, second = first] = gateways;
   const within = path.relative(process.cwd(), dir);
   const here = within.startsWith("..") ? dir : within || ".";
+  const curl = secured === undefined ? "curl" : `curl --cacert ${here}/tls/ca.crt`;
   const headers = '-H "Authorization: Bearer $KEY" -H "$JSON"';
   const other = first === second ? "" : ` | sed s/:${first!.httpPort}/:${second!.httpPort}/`;
   return [
     "A first click, counted once:",
     `  KEY=$(cat ${here}/admin-key) JSON='Content-Type: application/json'`,
-    `  curl -s ${first!.url}/v1/ads ${headers} -d '{"ad_id":"1","title":"Shoes",`,
+    `  ${curl} -s ${first!.url}/v1/ads ${headers} -d '{"ad_id":"1","title":"Shoes",`,
     '    "campaign_id":"1","advertiser_id":"1","destination_url":"https://example.com/"}\'',
-    `  URL=$(curl -s ${first!.url}/v1/impressions ${headers} \\`,
+    `  URL=$(${curl} -s ${first!.url}/v1/impressions ${headers} \\`,
     `    -d '{"ad_id":"1"}' | grep -o 'http[^"]*/click?i=[^"]*'${other})`,
-    '  curl -si "$URL" | head -1; sleep 1',
-    `  curl -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
+    `  ${curl} -si "$URL" | head -1; sleep 1`,
+    `  ${curl} -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
     `Logs in ${here}/logs, settings of all programs in ${here}/adtally.yaml; q or Ctrl-C stops everything.`,
   ];
 }

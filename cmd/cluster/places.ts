@@ -72,6 +72,7 @@ export interface Folders {
   readonly broker: string;
   readonly redis: string;
   readonly engine: string;
+  readonly tls: string;
   of(name: string): string;
   logOf(name: string): string;
 }
@@ -87,6 +88,7 @@ export function foldersIn(dir: string): Folders {
     broker: path.join(root, "broker"),
     redis: path.join(root, "redis"),
     engine: path.join(root, "clickhouse"),
+    tls: path.join(root, "tls"),
     of: (name) => path.join(root, name),
     logOf: (name) => path.join(logs, `${name}.log`),
   };

@@ -1,6 +1,7 @@
 /** Publishes a cluster's assignment, as cmd/assign does: into its own folder, or its Redis. */
 import path from "node:path";
 import { createFileSharedState } from "../../actors/adapters/embedded/file-shared-state.ts";
+import type { RedisConfig } from "../../actors/adapters/redis/config.ts";
 import { createRedisConnection } from "../../actors/adapters/redis/connection.ts";
 import { createRedisSharedState } from "../../actors/adapters/redis/shared-state.ts";
 import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
@@ -23,8 +24,8 @@ export async function publishInFiles(folder: string, wanted: Wanted): Promise<vo
   await publishWanted({ routing: open("routing"), assignment: open("assignment"), clock, limits }, wanted);
 }
 
-export async function publishInRedis(url: string, wanted: Wanted): Promise<void> {
-  const redis = createRedisConnection({ config: { url }, limits, clock, logger });
+export async function publishInRedis(config: RedisConfig, wanted: Wanted): Promise<void> {
+  const redis = createRedisConnection({ config, limits, clock, logger });
   const open = (key: string) => createRedisSharedState({ redis, key, limits, clock, logger });
   const [routing, assignment] = [open("routing"), open("assignment")];
   try {

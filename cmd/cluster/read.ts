@@ -18,7 +18,12 @@ export interface Reader {
 
 export function createReader(cluster: Cluster): Reader {
   const { broker, members, shards } = cluster;
-  const config = { brokers: [broker.url], clientId: "adtally-cluster-status", topicPrefix: "" };
+  const config = {
+    brokers: [broker.url],
+    clientId: "adtally-cluster-status",
+    topicPrefix: "",
+    ...(cluster.secured !== undefined && { tls: cluster.secured.client }),
+  };
   const log = openKafkaLog({ config, limits: DEFAULT_LIMITS, clock: systemClock, logger: silentLogger });
   const spill = log.topic("clicks-spill");
 

@@ -3,12 +3,12 @@ import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promi
 import path from "node:path";
 import { createAuthority, readAuthority, type Authority } from "../../actors/adapters/tls/authority.ts";
 import { AdtallyError, messageOf } from "../../actors/core/errors.ts";
-import type { Program } from "../../actors/adapters/tls/names.ts";
 
 export interface DevCaRequest {
   readonly dir: string;
   readonly hosts: readonly string[];
-  readonly programs: readonly Program[];
+  /** Of adtally's, or any other name on one machine. */
+  readonly programs: readonly string[];
   readonly days: number;
   /** "force" makes all anew, "renew" new certificates of the authority that is there. */
   readonly over: "nothing" | "renew" | "force";

@@ -2,7 +2,13 @@
  * Clicks as SDKs send them. The stream carries batches in hand-made bytes, many under way at
  * once; SubmitClick and SubmitClicks go through proto-loader, so that both ways are used.
  */
-import { Client, credentials, Metadata, type ClientDuplexStream } from "@grpc/grpc-js";
+import {
+  Client,
+  credentials,
+  Metadata,
+  type ChannelCredentials,
+  type ClientDuplexStream,
+} from "@grpc/grpc-js";
 import {
   decodeClickBatchResult,
   encodeClick,
@@ -120,8 +126,12 @@ function toMessage(click: ClickMessage): object {
 
 const codes = new Map(Object.entries(Verdict).map(([name, code]) => [`VERDICT_${name}`, code]));
 
-export function createGrpcClicks(address: string, key: string | undefined): GrpcClicks {
-  const client = new Client(address, credentials.createInsecure(), options);
+export function createGrpcClicks(
+  address: string,
+  key: string | undefined,
+  secured: ChannelCredentials = credentials.createInsecure(),
+): GrpcClicks {
+  const client = new Client(address, secured, options);
   const metadata = new Metadata();
   if (key !== undefined) metadata.set("authorization", `Bearer ${key}`);
   const service = serviceOf(loadProtos(), "ClickService");

@@ -2,8 +2,9 @@
  * A Redis server that keeps nothing on disk: the one on the PATH, or Debian's, unpacked into the
  * cache (its packages are downloaded, not installed: no service of the machine is started).
  */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 import path from "node:path";
 import { cached, reportToStderr, type Report } from "./cache.ts";
 import { hasCommand, runCommand } from "./command.ts";
@@ -63,6 +64,8 @@ export interface RedisOptions {
   readonly dir: string;
   readonly port?: number;
   readonly args?: readonly string[];
+  /** With: the port speaks TLS alone, with those who show a certificate of this authority. */
+  readonly tls?: { readonly caPath: string; readonly certPath: string; readonly keyPath: string };
   /** What it says is added to this file. */
   readonly logFile?: string;
 }
@@ -82,24 +85,25 @@ export interface RedisServer {
 
 export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const { command, env } = await installRedis();
-  const { dir, args = [] } = options;
+  const { dir, args = [], tls } = options;
   mkdirSync(dir, { recursive: true });
   const port = options.port || (await freePorts(1))[0]!;
+  const ports = tls === undefined ? ["--port", String(port)] : tlsArgs(port, tls);
   const launch = () =>
     startProcess({
       name: `Redis (port ${port})`,
       command,
-      args: ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args],
+      args: [...ports, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args],
       env,
       cwd: dir,
       ...(options.logFile !== undefined && { logFile: options.logFile }),
-      isReady: () => answers(port),
+      isReady: () => answers(port, tls),
       readyMs: READY_MS,
     });
   let running: ServerProcess = await launch();
   return {
     address: `127.0.0.1:${port}`,
-    url: `redis://127.0.0.1:${port}`,
+    url: `${tls === undefined ? "redis" : "rediss"}://127.0.0.1:${port}`,
     port,
     get pid() {
       return running.pid;
@@ -117,10 +121,30 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   };
 }
 
-/** PING in Redis' own words. */
-function answers(port: number): Promise<boolean> {
+type TlsFiles = NonNullable<RedisOptions["tls"]>;
+
+function tlsArgs(port: number, { caPath, certPath, keyPath }: TlsFiles): string[] {
+  const files = ["--tls-cert-file", certPath, "--tls-key-file", keyPath, "--tls-ca-cert-file", caPath];
+  return ["--port", "0", "--tls-port", String(port), ...files];
+}
+
+/** PING in Redis' own words; over TLS with the server's own certificate, which serves for both ends. */
+function answers(port: number, tls: TlsFiles | undefined): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1", timeout: 500 }, () => socket.write("PING\r\n"));
+    const place = { port, host: "127.0.0.1", timeout: 500 };
+    const ping = () => socket.write("PING\r\n");
+    const socket =
+      tls === undefined
+        ? connect(place, ping)
+        : connectTls(
+            {
+              ...place,
+              ca: readFileSync(tls.caPath),
+              cert: readFileSync(tls.certPath),
+              key: readFileSync(tls.keyPath),
+            },
+            ping,
+          );
     const end = (is: boolean) => {
       socket.destroy();
       resolve(is);
