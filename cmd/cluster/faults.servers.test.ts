@@ -1,6 +1,6 @@
 /**
- * Faults 4, 7 and 16 on the whole cluster: programs restarted one after the other under clicks, the
- * broker away, clicks later than the watermark. Clicks come as a load balancer would send them: to
+ * Faults 1, 4, 7 and 16 on the whole cluster: actor hosts killed, programs restarted one after the
+ * other, the broker away, all under clicks; and clicks later than the watermark. Clicks come as a load balancer would send them: to
  * gateways that say that they are ready.
  */
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Verdict, verdictName } from "../../actors/core/verdict.ts";
+import { seededRandom } from "../../actors/sim/random.ts";
 import { createGrpcClicks } from "../../loadtest/lib/grpc-client.ts";
 import { startCluster, type Cluster, type GatewayMember } from "./cluster.ts";
 import { foldersIn } from "./places.ts";
@@ -22,6 +23,7 @@ const LOOK_MS = 50;
 const BROKER_DOWN_MS = 20_000;
 const SETTLED_MS = 40_000;
 const REDIRECT_WITHIN_MS = 2_000;
+const KILLS = 6;
 
 const dir = mkdtempSync(path.join(tmpdir(), "adtally-faults-"));
 let cluster: Cluster;
@@ -216,4 +218,52 @@ test("fault 16: a click later than the watermark is a dead letter with its reaso
   ]);
   expected += 1;
   await expect.poll(counted, { timeout: 5_000 }).toBe(expected);
+});
+
+test("fault 1: actor hosts killed with SIGKILL again and again under clicks: each counts once, and a replay of the log agrees", async () => {
+  const seed = Number(process.env["ADTALLY_SEED"]);
+  const random = seededRandom(seed);
+  const { actors, engine } = cluster;
+  const clients = createClients();
+  let isOver = false;
+  const sending = clients.sendFor(() => isOver);
+  for (let kill = 0; kill < KILLS; kill++) {
+    await sleep(random.below(1_500));
+    const victim = random.pick(actors);
+    const { pid } = victim;
+    await victim.kill();
+    if (random.chance(0.5)) await sleep(random.below(1_000));
+    await victim.start();
+    expect(victim.pid).not.toBe(pid);
+  }
+  isOver = true;
+  await sending;
+  await clients.close();
+  const context = `seed ${seed}`;
+  expect(clients.failures, context).toEqual([]);
+  // A click that was taken by the host that died is a repeat when it is sent once more.
+  const { ACCEPTED = 0, DEFERRED = 0, DUPLICATE = 0, ...others } = Object.fromEntries(clients.verdicts);
+  expect([ACCEPTED + DEFERRED + DUPLICATE, others], context).toEqual([clients.sent.grpc, {}]);
+  expect((await status()).deferred.spill, context).toBeGreaterThan(0);
+  expected += clients.sent.http + clients.sent.grpc;
+  await expect.poll(counted, { timeout: SETTLED_MS, interval: 200 }).toBe(expected);
+
+  // I2: without stores, counts and checkpoints, from the log alone.
+  const sql = async (body: string) => {
+    const response = await fetch(engine.url, { method: "POST", body });
+    const text = await response.text();
+    expect(response.status, text).toBe(200);
+    return text;
+  };
+  const counts = () =>
+    sql(
+      `SELECT ad_id, minute, shard, clicks, invalid, duplicates FROM adtally.click_counts FINAL ORDER BY ALL FORMAT CSV`,
+    );
+  await Promise.all(actors.map((actor) => actor.stop()));
+  const before = await counts();
+  for (const { name } of actors) rmSync(path.join(foldersIn(dir).of(name), "state"), { recursive: true });
+  for (const table of ["click_counts", "shard_checkpoints"]) await sql(`TRUNCATE TABLE adtally.${table}`);
+  expect(await counts()).toBe("");
+  await Promise.all(actors.map((actor) => actor.start()));
+  await expect.poll(counts, { timeout: SETTLED_MS, interval: 200 }).toBe(before);
 });
