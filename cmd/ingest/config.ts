@@ -11,7 +11,7 @@ const settings = {
   ...all.adminSettings,
   dataDir: optional(
     path,
-    "folder of a replica of the catalogue: with it the ads are copied into ClickHouse, too",
+    "folder of a replica of the catalogue, made again where it is lost: with it the ads are copied into ClickHouse, too",
   ),
   ...all.sharedStateSettings,
   ...all.kafkaSettings,

@@ -12,7 +12,7 @@ import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
 import type { Program } from "../lib/program.ts";
-import { openCatalogue } from "../lib/replicas.ts";
+import { assertFollowing, openCatalogue } from "../lib/replicas.ts";
 import { serveAdmin } from "../lib/serve.ts";
 import { observeRawTable } from "../lib/shard-metrics.ts";
 import type { IngestConfig } from "./config.ts";
@@ -79,7 +79,11 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
   return { adminPort };
 }
 
-/** The catalogue's ads, for those who ask ClickHouse: nothing of adtally's own waits for it. */
+/**
+ * The catalogue's ads, for those who ask ClickHouse: nothing of adtally's own waits for it. A folder
+ * that was lost is made again from the log, and all is copied once more (V3 of ads-projector.ts);
+ * not before it is whole, or an ad's older state would be shown for a while.
+ */
 async function copyAds(
   program: Program<IngestConfig>,
   log: KafkaLog,
@@ -87,7 +91,8 @@ async function copyAds(
   dataDir: string,
 ): Promise<void> {
   const { clock, life, limits, logger } = program;
-  const { store } = await openCatalogue(program, log, dataDir);
+  const { replica, store } = await openCatalogue(program, log, dataDir);
+  await life.waitFor("the catalogue", () => assertFollowing(replica));
   const projector = await life.waitFor("ClickHouse's copy of the ads", () =>
     startAdsProjector({ changes: store, clickhouse, limits, clock, logger }),
   );

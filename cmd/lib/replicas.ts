@@ -69,6 +69,14 @@ export async function assertServing(replica: Replica): Promise<void> {
   throw new AdtallyError("CATALOGUE_UNAVAILABLE", copy + why);
 }
 
+/** For who must not begin with an older state. @throws CATALOGUE_UNAVAILABLE until it has caught up */
+export async function assertFollowing(replica: Replica): Promise<void> {
+  const { end, fault, isReady, progress } = replica.status();
+  if (isReady) return;
+  const why = fault ?? `${progress} of ${end ?? "an unknown number of"} records are read`;
+  throw new AdtallyError("CATALOGUE_UNAVAILABLE", why);
+}
+
 /** For readiness, once the program is ready: a copy that had to be discarded is being made again. */
 export function observeReplica(program: Program<unknown>, what: string, replica: Replica): void {
   program.life.check(() => {

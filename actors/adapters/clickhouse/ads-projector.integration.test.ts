@@ -138,4 +138,26 @@ describe("ads projector", () => {
     await expect.poll(() => projector!.progress(), { timeout: 15_000 }).toBe(1);
     expect(await titles()).toEqual(["Ad 1"]);
   }, 20_000);
+
+  test("V3 a catalogue that is exchanged while it runs is copied from its start", async () => {
+    await catalogue.put([exampleAd(1n, { title: "first" }), exampleAd(2n, { title: "first" })]);
+    const otherDir = await mkdtemp(join(tmpdir(), "adtally-ads-"));
+    const other = await openRocksCatalogue({ dir: otherDir, cacheAds: 10 });
+    await other.put([exampleAd(1n, { title: "second" })]);
+    let now = catalogue;
+    const changes = {
+      get identity() {
+        return now.identity;
+      },
+      lastSequence: () => now.lastSequence(),
+      changesSince: (sequence: number, limit: number) => now.changesSince(sequence, limit),
+    };
+    await (await start({ changes })).drain();
+    expect(await titles()).toEqual(["first", "first"]);
+    now = other;
+    await expect.poll(titles, { timeout: 5_000 }).toEqual(["second", "first"]);
+    await projector!.stop();
+    await other.close();
+    await rm(otherDir, { recursive: true });
+  });
 });

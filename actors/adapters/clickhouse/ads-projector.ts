@@ -6,7 +6,8 @@
  *  V2 Progress is recorded after its rows; a crash in between sends them again, which the table's
  *     version makes a no-op.
  *  V3 Progress belongs to one catalogue, by its identity. One that was wiped has another, and one
- *     that was put back from a copy is behind its own progress: both are copied from the start.
+ *     that was put back from a copy is behind its own progress: both are copied from the start. So
+ *     is one that is exchanged while this runs (rocksdb/catalogue-replica.ts), or whose folder was lost.
  *  V4 What is inserted later has the later time, whatever the clock does: it is the rows' version.
  *  V5 One insert at a time, of at most `adsProjectBatchAds`; the catalogue is read in parts that
  *     leave other work its turn; failures back off.
@@ -67,14 +68,24 @@ async function readBegin(clickhouse: ClickHouse, identity: string): Promise<Begi
 /** @throws COUNT_SINK_UNAVAILABLE, where ClickHouse does not say how far it is */
 export async function startAdsProjector(options: AdsProjectorOptions): Promise<AdsProjector> {
   const { changes, clickhouse, limits, clock, logger } = options;
-  const begin = await readBegin(clickhouse, changes.identity);
-  let { newestMs } = begin;
-  let progress = begin.sequence;
-  if (progress > changes.lastSequence()) {
-    const fields = { progress, lastSequence: changes.lastSequence() };
-    logger.warn(fields, "the catalogue is older than its copy in ClickHouse: copying all of it again");
-    progress = 0;
+  let identity = "";
+  let newestMs = 0;
+  let progress = 0;
+
+  /** V3 */
+  async function begin(): Promise<void> {
+    const now = changes.identity;
+    const found = await readBegin(clickhouse, now);
+    newestMs = Math.max(newestMs, found.newestMs);
+    progress = found.sequence;
+    if (progress > changes.lastSequence()) {
+      const fields = { progress, lastSequence: changes.lastSequence() };
+      logger.warn(fields, "the catalogue is older than its copy in ClickHouse: copying all of it again");
+      progress = 0;
+    }
+    identity = now;
   }
+  await begin();
   let isStopped = false;
   let underWay: Promise<boolean> | undefined;
   let wake: (() => void) | undefined;
@@ -87,6 +98,7 @@ export async function startAdsProjector(options: AdsProjectorOptions): Promise<A
 
   /** True when there is more than one insert takes. */
   async function projectOnce(): Promise<boolean> {
+    if (changes.identity !== identity) await begin();
     const rows: Buffer[] = [];
     const updatedMs = stamp();
     let to = progress;
@@ -104,7 +116,7 @@ export async function startAdsProjector(options: AdsProjectorOptions): Promise<A
     await clickhouse.command(
       `INSERT INTO ${PROGRESS} (catalogue, sequence, updated_at)
        SELECT {identity:String}, {to:UInt64}, fromUnixTimestamp64Milli({updatedMs:Int64}, 'UTC')`,
-      { identity: changes.identity, to, updatedMs },
+      { identity, to, updatedMs },
     );
     return rows.length >= limits.adsProjectBatchAds;
   }
