@@ -240,10 +240,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       const key = idKeyOf(adId);
       return catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
     };
-    // As a plugin, so that the OpenAPI document, registered before, sees its routes.
-    app.register(async (routes) =>
-      registerReportRoutes(routes, { reports, authorise, clock, limits, ownerOf }),
-    );
+    registerReportRoutes(app, { reports, authorise, clock, limits, ownerOf });
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({
       log: deadLetterLog,

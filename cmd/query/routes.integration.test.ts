@@ -110,6 +110,13 @@ test.each(["+", "%2B", "%20"])(
   },
 );
 
+test("the query service's OpenAPI document lacked its reports; log_offset is a string in it", async () => {
+  await apps[0]!.ready();
+  const document = JSON.stringify((await apps[0]!.inject("/openapi.json")).json());
+  const offsets = [...document.matchAll(/"log_offset":\{"type":"(\w+)"/g)].map(([, type]) => type);
+  expect(offsets).toEqual(["string"]);
+});
+
 test("an unknown click is 404, a malformed id 400", async () => {
   const unknown = await get(apps[0]!, "/v1/clicks/019bf000-0000-7000-8000-000000000001");
   expect([unknown.statusCode, unknown.json().code]).toEqual([404, "NOT_FOUND"]);

@@ -11,6 +11,7 @@ import { HttpProblem, invalidInput } from "../../actors/adapters/http/problem.ts
 import { parseU64, parseUuid } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
+import { idSchema as idOf, offsetSchema, problemResponses, text } from "../gateway/schemas.ts";
 import { parseRfc3339 } from "./rfc3339.ts";
 
 export interface ReportRouteDeps {
@@ -56,6 +57,37 @@ const reportSchema = {
     },
   },
 } as const;
+const rowSchema = {
+  type: "object",
+  properties: {
+    verdict: text("What it came to."),
+    recorded_verdict: text("What its block says."),
+    reason: text("Why."),
+    source: text("How the click came."),
+    shard: { type: "integer" },
+    log_offset: offsetSchema,
+    row_number: { type: "integer", description: "Within the block." },
+    ad_id: idOf("The ad."),
+    campaign_id: idOf("Its campaign."),
+    advertiser_id: idOf("Its advertiser."),
+    window: text("The minute in which it counts."),
+    click_time: text("When the user clicked, by the client's clock."),
+    received_time: text("When a gateway received it."),
+    generation: { type: "integer", description: "The routing generation by which it found its shard." },
+    user_agent: text("As the client sent it, cut at its bound."),
+  },
+} as const;
+const explanationSchema = {
+  type: "object",
+  properties: {
+    impression_id: text("As asked for."),
+    verdict: text("Of the row that counted, else of the first row."),
+    reason: text("Why."),
+    counted: { type: "boolean" },
+    rows: { type: "array", description: "In log order.", items: rowSchema },
+    has_more: { type: "boolean", description: "There are more rows than these." },
+  },
+} as const;
 const clickSchema = {
   tags: ["reports"],
   summary: "What became of one click, row by row of the log.",
@@ -65,6 +97,7 @@ const clickSchema = {
     required: ["impression_id"],
     properties: { impression_id: { type: "string", description: "The impression's or click's UUID." } },
   },
+  response: { 200: explanationSchema, ...problemResponses(400, 401, 403, 404, 503) },
 } as const;
 
 function readSubject(input: ReportInput): ReportSubject {
@@ -90,7 +123,12 @@ function readTime(field: "from" | "to", text: string | undefined, defaultMs: num
   return timeMs;
 }
 
+/** As a plugin, so that the OpenAPI document, registered before, sees them. */
 export function registerReportRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
+  app.register(async (routes) => addRoutes(routes, deps));
+}
+
+function addRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
   const { reports, authorise, clock, limits } = deps;
 
   app.get<{ Querystring: ReportInput }>(
