@@ -67,7 +67,7 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
 
 const DRIVERS_ALLOWED = ["actors/adapters", "operator", ...TOP];
 /** Modules of Node that compute and do no I/O. */
-const PURE_NODE = ["node:buffer", "node:crypto", "node:util", "node:zlib"];
+const PURE_NODE = ["node:buffer", "node:crypto", "node:util", "node:v8", "node:zlib"];
 /** Packages that compute and do no I/O. */
 const PURE_PACKAGES = ["hash-wasm", "lru-cache", "prom-client", "uuid"];
 
