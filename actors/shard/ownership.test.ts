@@ -27,6 +27,62 @@ describe("ownership", () => {
     expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 3, duplicates: 1 })]);
   });
 
+  test("handed over under clicks: the former owner answers until the next one has, and lets go then", async () => {
+    const [clicks, sink, clock] = [createMemoryLog(), createMemoryCountSink(), virtualClock(START_MS)];
+    const former = await shardIn({ clicks, sink, clock });
+    const next = await shardIn({ clicks, sink, clock });
+    await next.settled(next.host.release(SHARD));
+    let mayGo = false;
+    void former.host.handOver(SHARD, new AbortController().signal).then(() => (mayGo = true));
+    const seen = click();
+    expect(await former.verdicts([seen])).toEqual([Verdict.ACCEPTED]);
+    await next.settled(next.host.acquire(SHARD, 2), 1_000);
+    expect(await former.verdicts([click()])).toEqual([Verdict.ACCEPTED]);
+    expect(mayGo).toBe(false);
+    expect(await next.verdicts([seen, click()])).toEqual([Verdict.DUPLICATE, Verdict.ACCEPTED]);
+    await clock.advance(100);
+    expect(mayGo).toBe(true);
+    await former.settled(former.host.release(SHARD), 1_000);
+    await next.settled(next.host.flushCounts());
+    expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 3, duplicates: 1 })]);
+  });
+
+  test("a shard that is given back before it was let go writes under its new epoch", async () => {
+    const { clicks, host, settled, submit } = await shardIn();
+    await submit([click()]);
+    await settled(host.acquire(SHARD, 7));
+    expect(host.owned().get(SHARD)).toBe(7);
+    await submit([click()]);
+    const records = await clicks.read(SHARD, 0, Number.MAX_SAFE_INTEGER);
+    expect(records.map(({ header }) => header.epoch)).toEqual([1, 7]);
+  });
+
+  test("let go while the count sink is down: in bounded time, and its next owner brings the counts", async () => {
+    const [clicks, sink, clock] = [createMemoryLog(), createMemoryCountSink(), virtualClock(START_MS)];
+    const former = await shardIn({ clicks, sink, clock });
+    await former.verdicts([click()]);
+    await former.settled(former.host.flushCounts());
+    for (let i = 0; i < 100; i++) sink.failNext("unavailable");
+    await former.verdicts([click(), click()]);
+    await former.settled(former.host.release(SHARD), former.limits.sinkDrainDeadlineMs);
+    expect(former.host.owned().size).toBe(0);
+    expect(sink.counts().map((row) => row.clicks)).toEqual([1]);
+    const next = await shardIn({ clicks, sink, clock });
+    await clock.advance(60 * 60_000);
+    expect(next.state.stats.accepted).toBe(3);
+    expect(sink.counts().map((row) => row.clicks)).toEqual([3]);
+  });
+
+  test("let go while the count sink hangs: no later than its deadline", async () => {
+    const clock = virtualClock(START_MS);
+    const sink = createMemoryCountSink();
+    const { host, settled, verdicts, limits } = await shardIn({ clock, sink });
+    await verdicts([click()]);
+    sink.writeCounts = () => new Promise(() => undefined);
+    await settled(host.release(SHARD), limits.sinkDrainDeadlineMs + 100);
+    expect(host.owned().size).toBe(0);
+  });
+
   test("acquire twice, release twice, and both at once in either order settle as the last one asked", async () => {
     const { host, settled } = await shardIn();
     await settled(Promise.all([host.acquire(7, 1), host.acquire(7, 1)]), 1_000);
