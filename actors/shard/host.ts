@@ -126,6 +126,11 @@ export class ShardHost implements ShardPort {
     });
   }
 
+  /** Owned shards that do not serve, each with its fault. */
+  get down(): ReadonlyMap<number, AdtallyError> {
+    return this.#down;
+  }
+
   /** What is not serving, by name; empty when all is well. */
   get faults(): readonly string[] {
     return [...this.#down].map(([shard, error]) => `shard ${shard}: ${error.message}`);

@@ -18,7 +18,7 @@ const served = {
 it("says nothing of a shard that the host has let go: the next owner's figures would be summed with it", async () => {
   const metrics = createMetrics({ process: false });
   const actors = new Map([[1, served]]);
-  observeShards(metrics, { actors } as unknown as ShardHost, [0, 1]);
+  observeShards(metrics, { actors, down: new Map() } as unknown as ShardHost, [0, 1]);
   const valuesOf = async () => {
     const lines = (await metrics.text()).split("\n").filter((line) => line.includes('shard="1"'));
     return lines.map((line) => Number(line.slice(line.lastIndexOf(" ")))).filter((value) => value !== 0);

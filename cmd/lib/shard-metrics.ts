@@ -19,10 +19,15 @@ export function observeShards(metrics: Metrics, host: ShardHost, shards: readonl
   const watermark = gauge("adtally_shard_watermark_seconds", "Event time up to which windows are final.");
   const spillOffset = gauge("adtally_shard_next_spill_offset", "Offset of the next spilled block to drain.");
   const up = gauge("adtally_shard_up", "1 while the shard serves.");
+  const halted = gauge(
+    "adtally_shard_halted",
+    "1 while the shard is this host's and does not serve: /readyz says why. Anything but a moment of it is an alarm.",
+  );
   metrics.beforeScrape(() => {
     for (const shard of names) {
       const actor = host.actors.get(Number(shard));
       up.of({ shard }).set(actor === undefined ? 0 : 1);
+      halted.of({ shard }).set(host.down.has(Number(shard)) ? 1 : 0);
       if (actor === undefined) {
         // Another host's now: what it was here would be summed with what it is there.
         for (const verdict of VERDICTS) clicks.of({ shard, verdict }).set(0);
