@@ -256,6 +256,10 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
     (l) => l.submitDeadlineMs > l.shardKeepaliveTimeMs + l.shardKeepaliveTimeoutMs,
   ],
   [
+    "shardHandOverMs > shardHandOverQuietMs > shardHandOverLookMs (else a shard is let go before anybody looked who clicks)",
+    (l) => l.shardHandOverMs > l.shardHandOverQuietMs && l.shardHandOverQuietMs > l.shardHandOverLookMs,
+  ],
+  [
     "mailboxMaxClicks ≥ batchMaxClicks (else the largest batch never fits)",
     (l) => l.mailboxMaxClicks >= l.batchMaxClicks,
   ],
