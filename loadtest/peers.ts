@@ -1,0 +1,132 @@
+/**
+ * The same clicks through adtally and through its peers, one after the other on this machine, and
+ * the ratios as they come out:
+ *
+ *   npm run loadtest:peers -- [--clicks 1000000] [--ads 10000] [--repeats 0.1] [--rounds 1] [--json]
+ *
+ * adtally: gateway, actor host, ingester and ClickHouse engine as processes on a Kafka broker.
+ * Kafka Streams: the same count on the same kind of broker, without gateway, tokens and ClickHouse.
+ * ClickHouse alone: raw rows, deduplicated at each query.
+ * Each counts exactly the distinct clicks, or this exits with 1.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { runClickHouseAlone } from "./peers/clickhouse-alone.ts";
+import { runKafkaStreams, type PeerRun } from "./peers/kafka-streams.ts";
+
+const CLUSTER = fileURLToPath(new URL("stream-clicks-cluster.ts", import.meta.url));
+const WARM_UP_CLICKS = 200_000;
+
+const { values: flags } = parseArgs({
+  options: {
+    clicks: { type: "string", default: "1000000" },
+    ads: { type: "string", default: "10000" },
+    repeats: { type: "string", default: "0.1" },
+    rounds: { type: "string", default: "1" },
+    json: { type: "boolean", default: false },
+  },
+});
+const clicks = Number(flags.clicks);
+const ads = Number(flags.ads);
+const repeats = Number(flags.repeats);
+
+interface Line {
+  readonly system: string;
+  /** From the first click sent until all are counted. */
+  readonly clicksASecond: number;
+  /** Of the processes that do the work; broker and client apart. */
+  readonly cpuUsAClick: number;
+  readonly brokerUsAClick: number | undefined;
+  /** What was counted less what was distinct: 0 is right. */
+  readonly difference: number;
+}
+
+const say = (line: string) => void process.stderr.write(`peers: ${line}\n`);
+
+async function adtally(): Promise<Line> {
+  const wanted = ["--clicks", String(clicks), "--ads", String(ads), "--repeats", String(repeats), "--json"];
+  const child = spawn(process.execPath, [CLUSTER, ...wanted], { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(`loadtest/stream-clicks-cluster.ts ended with ${code}`);
+  const figures = JSON.parse(text.trim().split("\n").at(-1)!) as Record<string, number>;
+  return {
+    system: "adtally, separate processes",
+    clicksASecond: figures["clicks a second, to all in counts"]!,
+    cpuUsAClick: figures["CPU µs a click: adtally in all"]!,
+    brokerUsAClick: figures["CPU µs a click: broker"],
+    difference: figures["counted (click_counts)"]! - figures["acked as accepted"]!,
+  };
+}
+
+async function kafkaStreams(guarantee: PeerRun["guarantee"]): Promise<Line> {
+  const dir = await mkdtemp(join(tmpdir(), "adtally-peer-"));
+  try {
+    const run = { dir, clicks, warmUpClicks: WARM_UP_CLICKS, ads, repeats, guarantee };
+    const { sent, distinct, counted, countedMs, cpuUs } = await runKafkaStreams(run);
+    return {
+      system: `Kafka Streams, ${guarantee}`,
+      clicksASecond: (sent * 1_000) / countedMs,
+      cpuUsAClick: cpuUs.streams / sent,
+      brokerUsAClick: cpuUs.broker / sent,
+      difference: counted - distinct,
+    };
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function clickhouseAlone(): Promise<Line> {
+  const { rows, counted, insertMs, insertCpuUs, queryMs, queryCpuUs } = await runClickHouseAlone(
+    clicks,
+    ads,
+    repeats,
+  );
+  const distinct = Math.ceil(rows * (1 - repeats));
+  say(
+    `ClickHouse alone answers one question for all counts in ${queryMs.toFixed(0)} ms and ` +
+      `${(queryCpuUs / 1_000).toFixed(0)} ms of CPU, each time anew`,
+  );
+  return {
+    system: "ClickHouse alone, raw insert and one question",
+    clicksASecond: (rows * 1_000) / (insertMs + queryMs),
+    cpuUsAClick: (insertCpuUs + queryCpuUs) / rows,
+    brokerUsAClick: undefined,
+    difference: counted - distinct,
+  };
+}
+
+const systems: readonly (readonly [string, () => Promise<Line>])[] = [
+  ["adtally", adtally],
+  ["Kafka Streams, exactly once", () => kafkaStreams("exactly_once_v2")],
+  ["Kafka Streams, at least once", () => kafkaStreams("at_least_once")],
+  ["ClickHouse alone", clickhouseAlone],
+];
+
+const round = (value: number | undefined, digits: number) =>
+  value === undefined ? undefined : Number(value.toFixed(digits));
+for (let turn = 1; turn <= Number(flags.rounds); turn++) {
+  const lines: Line[] = [];
+  for (const [what, run] of systems) {
+    say(`round ${turn}: ${what}, ${clicks.toLocaleString("en")} clicks`);
+    lines.push(await run());
+  }
+  const [own] = lines;
+  const rows = lines.map((line) => ({
+    system: line.system,
+    "clicks/s until counted": Math.round(line.clicksASecond),
+    "adtally is so many times as fast": round(own!.clicksASecond / line.clicksASecond, 2),
+    "CPU µs a click": round(line.cpuUsAClick, 2),
+    "broker's CPU µs a click": round(line.brokerUsAClick, 2),
+    "counted too many": line.difference,
+  }));
+  if (flags.json) for (const row of rows) console.log(JSON.stringify(row));
+  else console.table(rows);
+  if (lines.some(({ difference }) => difference !== 0)) process.exitCode = 1;
+}
