@@ -14,7 +14,7 @@ import { rowsOf, uuidV7 } from "../sim/clicks.ts";
 import { virtualClock, type VirtualClock } from "../sim/virtual-clock.ts";
 import { createSpillingShardPort } from "./spilling-shard-port.ts";
 import { startSpoolDrainer } from "./spool-drainer.ts";
-import { unroutedPartition } from "./unrouted.ts";
+import { routeRows, unroutedPartition } from "./unrouted.ts";
 
 const SHARD = 2;
 
@@ -218,7 +218,7 @@ describe("the spool's drainer", () => {
     saved = new Map<number, number>(),
     table?: () => RoutingTable,
   ) {
-    const clock = virtualClock(0);
+    const clock = virtualClock(1_760_000_000_000);
     const spool = createMemoryLog("spool");
     const progress = {
       load: () => Promise.resolve(new Map(saved)),
@@ -342,6 +342,17 @@ describe("the spool's drainer", () => {
     }
     expect(saved.get(partition)).toBe(1);
     await drainer.stop();
+  });
+
+  test("V2 rows that nothing remembers any more wait for no generation: the newest table's shards have them", () => {
+    const table = addGeneration(emptyTable(0), { shardCount: 4 }, 0, limits);
+    const rows = unroutedRows(20);
+    for (let at = 0; at < rows.length; at = rowEnd(rows, at)) rows.writeUInt16LE(9, at + RowAt.generation);
+    const receivedMs = 1_760_000_000_000;
+    const age = limits.tokenLifeMs + limits.dedupRetentionMs + limits.clockSkewMs;
+    expect(routeRows(rows, table, receivedMs + age, limits)).toBeUndefined();
+    const parts = routeRows(rows, table, receivedMs + age + 1, limits) ?? [];
+    expect(parts.reduce((sum, { count }) => sum + count, 0)).toBe(20);
   });
 });
 

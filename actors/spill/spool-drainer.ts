@@ -37,7 +37,10 @@ export interface SpoolDrainerDeps {
   readonly shards: () => readonly number[];
   /** Where rows belong that were spooled without a shard (D4); without it, there are none. */
   readonly table?: () => RoutingTable;
-  readonly limits?: Pick<Limits, "blockMaxRows" | "blockMaxBytes" | "maxShards">;
+  readonly limits?: Pick<
+    Limits,
+    "blockMaxRows" | "blockMaxBytes" | "maxShards" | "tokenLifeMs" | "dedupRetentionMs" | "clockSkewMs"
+  >;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -95,7 +98,7 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
 
   /** D4 */
   async function routeFirst(record: LogRecord): Promise<number | undefined> {
-    const parts = table && routeRows(record.value, table());
+    const parts = table && routeRows(record.value, table(), clock.now(), limits);
     if (parts === undefined) return undefined;
     for (const part of parts) {
       const header = { ...record.header, rowCount: part.count };

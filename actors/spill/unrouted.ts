@@ -5,8 +5,10 @@
  * spool that no shard has, until a table that has the generation says where they belong.
  *
  *  V1 A row goes by the generation that its token pins, and by no other: its copies went that way.
+ *  V2 One whose impression is remembered nowhere (its generation may have left the table) goes by
+ *     the newest: it can no longer count, and its shard dead-letters it by name.
  */
-import { readImpressionId, rowEnd, RowAt } from "../block/row.ts";
+import { readImpressionId, readImpressionMs, rowEnd, RowAt } from "../block/row.ts";
 import { invariant } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Submission } from "../ports/shard-port.ts";
@@ -18,13 +20,23 @@ export function unroutedPartition({ maxShards }: Pick<Limits, "maxShards">): num
   return maxShards;
 }
 
+type RememberingLimits = Pick<Limits, "tokenLifeMs" | "dedupRetentionMs" | "clockSkewMs">;
+
 /** The rows by their shards, in copies; undefined while the table lacks a generation of theirs. */
-export function routeRows(rows: Buffer, table: RoutingTable): readonly Submission[] | undefined {
+export function routeRows(
+  rows: Buffer,
+  table: RoutingTable,
+  nowMs: number,
+  limits: RememberingLimits,
+): readonly Submission[] | undefined {
+  const forgottenMs = nowMs - limits.tokenLifeMs - limits.dedupRetentionMs - limits.clockSkewMs;
   const byShard = new Map<number, Buffer[]>();
   for (let at = 0; at < rows.length;) {
     const end = rowEnd(rows, at);
     invariant(end > at, "a spooled block ends within a row");
-    const generation = table.generations.get(rows.readUInt16LE(at + RowAt.generation));
+    const isForgotten = readImpressionMs(rows, at) < forgottenMs;
+    const pinned = table.generations.get(rows.readUInt16LE(at + RowAt.generation));
+    const generation = isForgotten ? table.newestFirst[0] : pinned;
     if (generation === undefined) return undefined;
     const id = readImpressionId(rows, at);
     const shard = route(

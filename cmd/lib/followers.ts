@@ -98,7 +98,7 @@ export function followRouting({ state, copy, limits, clock, logger }: FollowerDe
     try {
       assertSucceeds(next, withoutRetired(table, clock.now(), limits));
     } catch (error) {
-      await copy?.setAside(`it is another cluster's (${messageOf(error)})`);
+      await copy?.setAside(`it is another cluster's, or from very long ago (${messageOf(error)})`);
       saved = undefined;
     }
   }
