@@ -265,7 +265,7 @@ describe("a log that lost what ClickHouse was told of it", () => {
   );
 });
 
-test("a record that nobody can read is quarantined with its offset, and the rest is counted (fault 21)", async () => {
+test("fault 21: a record that nobody can read is quarantined with its offset, and the rest is counted", async () => {
   const first = await shardIn();
   for (let i = 0; i < 3; i++) await first.verdicts([click()]);
   await first.host.abandon();

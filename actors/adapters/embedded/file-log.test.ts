@@ -95,7 +95,7 @@ describe("group commit", () => {
   });
 });
 
-describe("a disk that fails", () => {
+describe("fault 13: a disk that is full, or fails", () => {
   for (const [what, arm, mayBeApplied] of [
     [
       "a write that finds the disk full",
