@@ -55,18 +55,19 @@ function firstClick({ dir, gateways, query, secured }: Cluster): readonly string
   const [first, second = first] = gateways;
   const within = path.relative(process.cwd(), dir);
   const here = within.startsWith("..") ? dir : within || ".";
-  const curl = secured === undefined ? "curl" : `curl --cacert ${here}/tls/ca.crt`;
+  const trust = secured === undefined ? [] : [`  export CURL_CA_BUNDLE=${here}/tls/ca.crt`];
   const headers = '-H "Authorization: Bearer $KEY" -H "$JSON"';
   const other = first === second ? "" : ` | sed s/:${first!.httpPort}/:${second!.httpPort}/`;
   return [
     "A first click, counted once:",
+    ...trust,
     `  KEY=$(cat ${here}/admin-key) JSON='Content-Type: application/json'`,
-    `  ${curl} -s ${first!.url}/v1/ads ${headers} -d '{"ad_id":"1","title":"Shoes",`,
+    `  curl -s ${first!.url}/v1/ads ${headers} -d '{"ad_id":"1","title":"Shoes",`,
     '    "campaign_id":"1","advertiser_id":"1","destination_url":"https://example.com/"}\'',
-    `  URL=$(${curl} -s ${first!.url}/v1/impressions ${headers} \\`,
+    `  URL=$(curl -s ${first!.url}/v1/impressions ${headers} \\`,
     `    -d '{"ad_id":"1"}' | grep -o 'http[^"]*/click?i=[^"]*'${other})`,
-    `  ${curl} -si "$URL" | head -1; sleep 1`,
-    `  ${curl} -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
+    '  curl -si "$URL" | head -1; sleep 1',
+    `  curl -s "${query.url}/v1/reports/clicks?ad_id=1&granularity=1h"`,
     `Logs in ${here}/logs, settings of all programs in ${here}/adtally.yaml; q or Ctrl-C stops everything.`,
   ];
 }

@@ -48,7 +48,7 @@ export function checkSharedState({ stateDir, redisUrl }: SharedStateConfig): rea
 /** With a folder the documents are its files alone, and Redis is what may be lost. */
 export function openSharedStates(
   program: With<SharedStateConfig>,
-  certificates?: BackendCertificates,
+  certificates: BackendCertificates,
 ): SharedStates {
   const { clock, config, life, limits, logger } = program;
   const { stateDir, redisUrl, redisUser, redisPassword, redisPrefix } = config;
@@ -93,7 +93,7 @@ export function checkKafka({
     : ["--kafka-user and --kafka-password go together: one of them is not set"];
 }
 
-export function kafkaConfigOf(config: KafkaConfigured, certificates?: BackendCertificates): KafkaConfig {
+export function kafkaConfigOf(config: KafkaConfigured, certificates: BackendCertificates): KafkaConfig {
   const { kafkaPassword: password, kafkaUser: username, kafkaSasl: mechanism } = config;
   return {
     brokers: config.kafkaBrokers,
@@ -106,9 +106,14 @@ export function kafkaConfigOf(config: KafkaConfigured, certificates?: BackendCer
 }
 
 /** Speaks to no broker yet. */
-export function openKafka(program: With<KafkaConfigured>, certificates?: BackendCertificates): KafkaLog {
+export function openKafka(program: With<KafkaConfigured>, certificates: BackendCertificates): KafkaLog {
   const { clock, life, limits, logger } = program;
   const config = kafkaConfigOf(program.config, certificates);
+  if (config.sasl?.mechanism === "plain" && config.tls === undefined)
+    logger.warn(
+      {},
+      "the password of Kafka goes over the network as it is: give --kafka-tls, or a SCRAM mechanism",
+    );
   const log = openKafkaLog({ config, limits, clock, logger });
   life.onStop("the log", () => log.close());
   return log;
