@@ -38,6 +38,8 @@ export interface GatewayUnderTest {
   rowCount(): number;
   each(change: (shard: MemoryShard) => void): void;
   failCatalogue(): void;
+  /** As the watch of the clock would. */
+  tellClockOff(isOff: boolean): void;
   drain(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export async function openGateway(
   const table = addGeneration(emptyTable(clock.now()), { shardCount: SHARDS }, clock.now(), limits);
   const codec = await createTokenCodec({ signingKeyId: 3, keys: new Map([[3, systemRandom(32)]]) });
   let catalogueFails = false;
+  let isClockOff = false;
   const catalogue = await openCatalogue(() => catalogueFails);
   const issue = {
     codec,
@@ -71,6 +74,7 @@ export async function openGateway(
     routing: () => table,
     limits,
     clock,
+    isClockOff: () => isClockOff,
     authenticate: (bearer) => PRINCIPALS.get(bearer ?? ""),
     placement: createPlacementService({ ...issue, catalogue, clock }),
     httpHandler: (_request, response) => response.writeHead(404).end("other"),
@@ -97,6 +101,7 @@ export async function openGateway(
     rowCount: () => each.reduce((sum, shard) => sum + shard.rows.length, 0),
     each: (change) => each.forEach(change),
     failCatalogue: () => (catalogueFails = true),
+    tellClockOff: (isOff) => (isClockOff = isOff),
     drain: () => gateway.drain(),
   };
 }
