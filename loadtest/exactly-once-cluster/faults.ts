@@ -8,7 +8,7 @@
 import type { Cluster } from "../../cmd/cluster/cluster.ts";
 import type { Member } from "../../cmd/cluster/member.ts";
 import { sleep, until } from "../lib/wait.ts";
-import { serving } from "./state.ts";
+import { assigned, serving } from "./state.ts";
 
 export const SERVE_DEADLINE_MS = 90_000;
 
@@ -108,12 +108,16 @@ export async function killAndStart(
   return `pid ${before} → ${member.pid}`;
 }
 
-/** Resolves once these hosts serve all shards between them, each shard once. */
+/**
+ * Resolves once each shard is served by the host that it is assigned to, one of these, and by no
+ * other of them: a shard that moves is served until then by the host that it comes from.
+ */
 export function untilServed(cluster: Cluster, hosts: readonly string[]): Promise<boolean> {
   return until(`${hosts.join(", ")} serving all shards`, SERVE_DEADLINE_MS, async () => {
-    const served = await serving(cluster);
-    const shards = hosts.flatMap((host) => served.get(host) ?? []);
-    if (shards.length === cluster.shards && new Set(shards).size === cluster.shards) return true;
+    const [owners, served] = await Promise.all([assigned(cluster), serving(cluster, hosts)]);
+    const shards = [...served].flatMap(([host, each]) => each.map((shard) => ({ host, shard })));
+    const isRight = shards.every(({ host, shard }) => owners.get(shard) === host);
+    if (isRight && shards.length === cluster.shards) return true;
     throw new Error(`served: ${JSON.stringify(Object.fromEntries(served))}`);
   });
 }

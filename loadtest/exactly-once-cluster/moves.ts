@@ -11,7 +11,7 @@ import type { SeededRandom } from "../../actors/sim/random.ts";
 import { sleep, until } from "../lib/wait.ts";
 import { killSurely, SERVE_DEADLINE_MS, untilServed } from "./faults.ts";
 import { tailOf, type LogTail } from "./log-tail.ts";
-import { serving } from "./state.ts";
+import { assigned } from "./state.ts";
 
 export type Victim = "source" | "target";
 
@@ -47,13 +47,12 @@ async function strike(
 ): Promise<string | undefined> {
   await cluster.assign(from);
   await untilServed(cluster, from);
-  const before = await serving(cluster);
-  const moving = from.includes(victim.name)
-    ? before.get(victim.name)!.length
-    : Math.floor(cluster.shards / to.length);
+  const before = await assigned(cluster);
   const involved = cluster.actors.filter(({ name }) => from.includes(name) || to.includes(name));
   const tails = await Promise.all(involved.map(({ logFile }) => tailOf(logFile)));
   await cluster.assign(to);
+  const after = await assigned(cluster);
+  const moving = [...after].filter(([shard, host]) => before.get(shard) !== host).length;
   const beganAt = performance.now();
   await until(
     "a shard's move",

@@ -23,7 +23,7 @@ export const STEPS = ["pause", "move", "volume", "engine-away", "log-and-actors-
 export type Step = (typeof STEPS)[number];
 
 /** A part stays down for up to this long before it is started again. */
-const DOWN_MOST_MS = 2_000;
+const DOWN_MOST_MS = 1_500;
 const LOOK_MS = 20;
 
 export interface FaultOptions {

@@ -3,6 +3,8 @@
  * which versions ClickHouse holds, and how much memory each process has.
  */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { decodeAssignment } from "../../actors/assignment/assignment.ts";
 import { openKafkaLog, type KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
@@ -27,17 +29,31 @@ export function openLogOf({ broker }: Cluster): KafkaLog {
   return openKafkaLog({ config, limits: DEFAULT_LIMITS, clock: systemClock, logger: silentLogger });
 }
 
-/** Actor hosts by the shards that they serve now; a host that does not answer is left out. */
-export async function serving(cluster: Cluster): Promise<ReadonlyMap<string, readonly number[]>> {
+/**
+ * Actor hosts, all or these, by the shards that they serve now; a host that does not answer is left out.
+ * One that is stopped should not be asked: it keeps the asker waiting.
+ */
+export async function serving(
+  cluster: Cluster,
+  hosts: readonly string[] = cluster.actors.map(({ name }) => name),
+): Promise<ReadonlyMap<string, readonly number[]>> {
   const served = await Promise.all(
-    cluster.actors.map(async (actor) => {
-      const samples = await samplesOf(actor).catch(() => undefined);
-      if (samples === undefined) return undefined;
-      const up = [...sumBy(samples, "adtally_shard_up", "shard")].filter(([, value]) => value === 1);
-      return [actor.name, up.map(([shard]) => Number(shard))] as const;
-    }),
+    cluster.actors
+      .filter(({ name }) => hosts.includes(name))
+      .map(async (actor) => {
+        const samples = await samplesOf(actor).catch(() => undefined);
+        if (samples === undefined) return undefined;
+        const up = [...sumBy(samples, "adtally_shard_up", "shard")].filter(([, value]) => value === 1);
+        return [actor.name, up.map(([shard]) => Number(shard))] as const;
+      }),
   );
   return new Map(served.filter((each) => each !== undefined));
+}
+
+/** Each shard by the host that the newest assignment gives it to. */
+export async function assigned({ dir }: Cluster): Promise<ReadonlyMap<number, string>> {
+  const { shards } = decodeAssignment(await readFile(join(dir, "state", "assignment.json"), "utf8"));
+  return new Map([...shards].map(([shard, { host }]) => [shard, host]));
 }
 
 /** What has not arrived yet, in words; empty when everything has. */

@@ -35,7 +35,7 @@ export async function wake(
   actor.signal("SIGCONT");
   const wokenAt = performance.now();
   await until(`${actor.name} letting its shards go`, SERVE_DEADLINE_MS, async () =>
-    (await serving(cluster)).get(actor.name)?.length === 0 ? true : undefined,
+    (await serving(cluster, [actor.name])).get(actor.name)?.length === 0 ? true : undefined,
   );
   const leftMs = performance.now() - wokenAt;
   if (actor.pid !== pid) throw new Error(`${actor.name}: another process`);
@@ -54,7 +54,7 @@ export async function loseVolume(
   actor: ActorMember,
   hosts: readonly string[],
 ): Promise<string> {
-  const owned = (await serving(cluster)).get(actor.name) ?? [];
+  const owned = (await serving(cluster, [actor.name])).get(actor.name) ?? [];
   if (owned.length === 0) throw new Error(`${actor.name} serves nothing: no state to lose`);
   const [before] = await killSurely([actor]);
   const folder = join(cluster.dir, actor.name);
