@@ -73,7 +73,9 @@ describe("a replica's folder", () => {
     const dir = await leftBehind(log, 20_000);
     await log.append([claimRecord(exampleAd(99_999n), systemRandom)]);
     const before = log.reads();
-    const again = await reopen(dir, log);
+    const seldom = { ...limits, replicaFollowIntervalMs: 60_000 };
+    const again = await openTestReplica({ log, dir, limits: seldom });
+    open.push(again);
     await again.catalogue.replica.ready();
     // The first record, by which the log is known, and the tail.
     expect(log.reads() - before).toBeLessThanOrEqual(3);
