@@ -16,12 +16,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startCluster, type ActorMember } from "../cmd/cluster/cluster.ts";
-import { openLogOf, serving } from "./exactly-once-cluster/state.ts";
+import { openLogOf } from "./exactly-once-cluster/state.ts";
 import { createAds } from "./lib/ads.ts";
 import { ADMIN_KEY } from "./lib/program.ts";
 import { createSigner } from "./lib/tokens.ts";
-import { sleep, until } from "./lib/wait.ts";
+import { sleep } from "./lib/wait.ts";
 import { fill, startTrickle, type SentClick } from "./shard-move/clicks.ts";
+import { untilServing } from "./shard-move/served.ts";
 import { timeline } from "./shard-move/timeline.ts";
 
 const SHARD = 0;
@@ -66,11 +67,7 @@ try {
   const [ad] = await createAds(gateway!.url, 1);
   const signer = await createSigner(cluster.dir);
   await fill(gateway!, signer, ad!.adId, Number(flags.behind));
-  const serves =
-    ({ name }: ActorMember) =>
-    async () =>
-      (await serving(cluster)).get(name)?.includes(SHARD) === true ? true : undefined;
-  await until("the first owner", MOVED_DEADLINE_MS, serves(one));
+  await untilServing(one, 1, MOVED_DEADLINE_MS);
 
   const trickle = startTrickle(gateway!, signer, ad!.adId, Number(flags.rate));
   const moves: Move[] = [];
@@ -80,7 +77,7 @@ try {
     await sleep(BEFORE_MS);
     const [beganAt, beganEpochMs] = [performance.now(), Date.now()];
     await cluster.assign([target.name]);
-    await until(`${target.name} serving`, MOVED_DEADLINE_MS, serves(target), 10);
+    await untilServing(target, 1, MOVED_DEADLINE_MS);
     const servedAt = performance.now();
     await sleep(AFTER_MS);
     moves.push({ beganAt, servedAt, endedAt: performance.now() });

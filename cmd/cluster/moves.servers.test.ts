@@ -8,13 +8,13 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectClickHouse, type ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
-import { processState, serving } from "../../loadtest/exactly-once-cluster/state.ts";
+import { processState } from "../../loadtest/exactly-once-cluster/state.ts";
 import { createAds } from "../../loadtest/lib/ads.ts";
 import { ADMIN_KEY } from "../../loadtest/lib/program.ts";
 import { countedClicks, rawClicks } from "../../loadtest/lib/scene.ts";
 import { createSigner, type Signer } from "../../loadtest/lib/tokens.ts";
-import { until } from "../../loadtest/lib/wait.ts";
 import { startTrickle, type Trickle } from "../../loadtest/shard-move/clicks.ts";
+import { untilServing } from "../../loadtest/shard-move/served.ts";
 import { startCluster, type ActorMember, type Cluster } from "./cluster.ts";
 
 const SHARDS = 2;
@@ -49,10 +49,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const served = (actor: ActorMember, shards: number) =>
-  until(`${actor.name} serving ${shards} shards`, MOVED_MS, async () =>
-    (await serving(cluster)).get(actor.name)?.length === shards ? true : undefined,
-  );
+const served = (actor: ActorMember, shards: number) => untilServing(actor, shards, MOVED_MS);
 
 /** Through every gateway, some ads of every shard. */
 function click(): Trickle[] {
