@@ -18,6 +18,7 @@ import { createMetrics, type Metrics } from "../../actors/runtime/metrics.ts";
 import type { ProgramSpec } from "../config/command-line.ts";
 import { configure } from "../config/invocation.ts";
 import type { ConfigOf, Setting, Settings } from "../config/setting.ts";
+import { prepareDataDir } from "./data-dir.ts";
 import { Lifecycle } from "./lifecycle.ts";
 
 export interface Program<C> {
@@ -98,7 +99,11 @@ export async function runProgram<S extends CommonSettings>(
     version: PROGRAM_VERSION,
   };
   try {
-    const addresses = await life.start(() => start(program));
+    const addresses = await life.start(async () => {
+      const { dataDir } = config as { readonly dataDir?: string };
+      if (dataDir !== undefined) await prepareDataDir(dataDir);
+      return start(program);
+    });
     if (addresses === undefined) await end(0);
     else logger.info({ ...addresses, version: PROGRAM_VERSION }, "ready");
   } catch (error) {

@@ -64,6 +64,16 @@ test("print-config of a real process masks the secrets of its environment", asyn
   expect(output).toMatch(/^admin_key: "\*{8}" +# env ADTALLY_ADMIN_KEY$/m);
 });
 
+test.runIf(process.platform === "linux").each(["actor", "gateway", "query"] as const)(
+  "%s with a --data-dir in /proc went on for ever without a word",
+  async (name) => {
+    const [port = 0] = await freePorts(1);
+    const { code, output } = await runToEnd(name, [...argsOf(name, port), "--data-dir", "/proc/adtally"]);
+    expect(code).toBe(1);
+    expect(output).toMatch(/CONFIG_INVALID: the data folder \/proc\/adtally cannot be used.*--data-dir/);
+  },
+);
+
 describe.each(names)("%s without its backends", (name) => {
   test("is alive and not ready, says what it waits for, and ends with 0 on SIGTERM", async () => {
     const [port = 0] = await freePorts(1);

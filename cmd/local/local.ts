@@ -39,6 +39,7 @@ import { adsRoutes } from "../gateway/ads-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { impressionsRoutes } from "../gateway/impressions-routes.ts";
 import { keysRoutes } from "../gateway/keys-routes.ts";
+import { prepareDataDir } from "../lib/data-dir.ts";
 import { urlOf } from "../lib/public-url.ts";
 import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
@@ -46,7 +47,7 @@ import { registerReportRoutes } from "../query/routes.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
-import { assertAddresses, prepareDataDir } from "./precheck.ts";
+import { assertAddresses } from "./precheck.ts";
 import { holdsClicks, shardsToServe } from "./shards.ts";
 
 /** One process owns all shards, always: its assignment never changes. */
