@@ -1,12 +1,13 @@
 /**
- * Faults 1, 4, 7 and 16 on the whole cluster: actor hosts killed, programs restarted one after the
- * other, the broker away, all under clicks; and clicks later than the watermark. Clicks come as a load balancer would send them: to
- * gateways that say that they are ready.
+ * Faults 1, 4, 7, 14 and 16 on the whole cluster: actor hosts killed, programs restarted one after
+ * the other, the broker away, Redis flushed and away, all under clicks; and clicks later than the
+ * watermark. Clicks come as a load balancer would send them: to gateways that say they are ready.
  */
 import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Verdict, verdictName } from "../../actors/core/verdict.ts";
@@ -30,7 +31,7 @@ let cluster: Cluster;
 let headers: Record<string, string>;
 
 beforeAll(async () => {
-  cluster = await startCluster({ dir, gateways: 2, actors: 2, shards: 4 });
+  cluster = await startCluster({ dir, gateways: 2, actors: 2, shards: 4, publishIn: "redis" });
   headers = { authorization: `Bearer ${cluster.adminKey}`, "content-type": "application/json" };
   // For the lives to come: as long as a load balancer needs to see that a gateway leaves.
   appendFileSync(foldersIn(dir).settings, `drain_notice_ms: ${NOTICE_MS}\n`);
@@ -185,6 +186,31 @@ test("fault 7: without the broker browsers are redirected, nothing is called cou
   expected += clients.sent.http + clients.sent.grpc;
   await expect.poll(counted, { timeout: SETTLED_MS, interval: 200 }).toBe(expected);
   await expect.poll(async () => (await status()).spoolBlocks, { timeout: SETTLED_MS }).toBe(0);
+});
+
+test("fault 14: Redis flushed, killed and started again under clicks: not one click fails, the counts are unchanged", async () => {
+  const { actors, redis } = cluster;
+  const clients = createClients();
+  let isOver = false;
+  const sending = clients.sendFor(() => isOver);
+  const client = new Redis(redis.url);
+  await sleep(1_000);
+  expect(await client.dbsize()).toBeGreaterThan(0);
+  await client.flushall();
+  await client.quit();
+  await sleep(2_000);
+  await redis.kill();
+  await sleep(5_000);
+  await redis.start();
+  await cluster.assign(actors.map(({ name }) => name));
+  await sleep(1_000);
+  isOver = true;
+  await sending;
+  await clients.close();
+  expect(clients.failures).toEqual([]);
+  expect(Object.fromEntries(clients.verdicts)).toEqual({ ACCEPTED: clients.sent.grpc });
+  expected += clients.sent.http + clients.sent.grpc;
+  await expect.poll(counted, { timeout: SETTLED_MS, interval: 200 }).toBe(expected);
 });
 
 test("fault 16: a click later than the watermark is a dead letter with its reason, and counts once when replayed", async () => {
