@@ -11,7 +11,7 @@ import type { Logger } from "../runtime/log.ts";
 import { claimRecord } from "./ad-records.ts";
 import { openReadyReplica, openTestReplica, type TestReplica } from "./replicated.fixture.ts";
 
-const limits = { reconnectMaxMs: 30, catalogueDeadlineMs: 500 };
+const limits = { reconnectMaxMs: 30, catalogueDeadlineMs: 10_000 };
 const open: TestReplica[] = [];
 afterEach(async () => {
   for (const replica of open.splice(0)) await replica.close();
