@@ -1,4 +1,4 @@
-import { Client, credentials } from "@grpc/grpc-js";
+import { Client, credentials, ServerCredentials } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { submissionOf } from "../../ports/shard-port.conformance.ts";
@@ -49,7 +49,7 @@ function connect(address: string, credentials?: ChannelCredentials) {
 
 /** The host's certificate files and the host; what a gateway with `own` files makes of it. */
 async function between(
-  host: { authority?: Authority; program?: string; validityBy?: number } = {},
+  host: { authority?: Authority; program?: string } = {},
   gateway: { authority?: Authority; program?: string; trust?: Authority } = {},
 ) {
   const ofHost = folder.files("actor");
@@ -150,6 +150,19 @@ describe("mTLS between gateway and actor host", () => {
     await expect(connect(address, expired).submit(submissionOf(0, 1, 1))).rejects.toMatchObject({
       code: "ABORTED",
     });
+  });
+
+  it("an actor host whose certificate has expired is refused by name", async () => {
+    const { certificate, key } = await authority.issue({ program: "actor", hosts: [], ...validity(-1.5) });
+    const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(certificate) };
+    const expired = ServerCredentials.createSsl(Buffer.from(authority.certificate), [pair], false);
+    const server = createGrpcServer({ services: [], limits, clock: systemClock, credentials: expired });
+    const port = await server.listen("127.0.0.1", 0);
+    ends.push(() => server.drain());
+    const ofGateway = folder.files("gateway");
+    await ofGateway.issue(authority, { program: "gateway" });
+    const client = connect(`127.0.0.1:${port}`, grpcClientCredentials(await ofGateway.open(), ["actor"]));
+    await expect(client.submit(submissionOf(0, 1, 1))).rejects.toThrow(/certificate has expired/);
   });
 });
 
