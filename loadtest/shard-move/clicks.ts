@@ -20,6 +20,8 @@ export interface SentClick {
   readonly answer: "acked" | "redirected" | "deferred" | "failed";
   /** Of the block that holds it. */
   readonly offset: number | undefined;
+  /** Of one that failed. */
+  readonly why?: string;
 }
 
 export interface Trickle {
@@ -39,23 +41,27 @@ export function startTrickle(gateway: GatewayMember, signer: Signer, adId: bigin
   const underWay = new Set<Promise<void>>();
   let isStopped = false;
 
+  const failed = (why: string) => ({ answer: "failed" as const, offset: undefined, why });
+  async function byGrpc(token: Buffer) {
+    const { offset, verdict } = await grpc.submitClickPlaced({ token });
+    if (verdict === Verdict.DEFERRED) return { answer: "deferred" as const, offset: undefined };
+    // A click whose first answer was lost was sent again within, and is found to be a repeat.
+    if (verdict === Verdict.ACCEPTED || verdict === Verdict.DUPLICATE) {
+      return { answer: "acked" as const, offset };
+    }
+    return failed(`verdict ${verdict}`);
+  }
+  async function byHttp(token: Buffer) {
+    const { status } = await http.click(tokenText(token));
+    return status === 302 ? { answer: "redirected" as const, offset: undefined } : failed(`status ${status}`);
+  }
+
   async function send(way: SentClick["way"]): Promise<void> {
     const sentAt = performance.now();
     const token = tokenNow(signer, adId);
-    const outcome = await (
-      way === "grpc"
-        ? grpc.submitClickPlaced({ token }).then(({ offset, verdict }) => {
-            if (verdict === Verdict.DEFERRED) return { answer: "deferred" as const, offset: undefined };
-            return {
-              answer: verdict === Verdict.ACCEPTED ? ("acked" as const) : ("failed" as const),
-              offset,
-            };
-          })
-        : http.click(tokenText(token)).then(({ status }) => ({
-            answer: status === 302 ? ("redirected" as const) : ("failed" as const),
-            offset: undefined,
-          }))
-    ).catch(() => ({ answer: "failed" as const, offset: undefined }));
+    const outcome = await (way === "grpc" ? byGrpc(token) : byHttp(token)).catch((error: unknown) =>
+      failed(String(error)),
+    );
     clicks.push({ way, sentAt, endedAt: performance.now(), ...outcome });
   }
   const running = (async () => {
