@@ -63,9 +63,10 @@ it("reflection lists the services, health among them", async () => {
   expect(answer).not.toContain("adtally.v1.ShardService");
 });
 
-it("reflection names fields as the contract's files do", async () => {
+it("reflection names fields as the contract's files do, and a map's entry as grpcurl wants it", async () => {
   const placement = await describeSymbol("adtally.v1.PlacementService");
   for (const name of ["ad_id", "impression_id", "expires_at_ms"]) expect(placement).toContain(name);
   expect(placement).not.toMatch(/impressionId/);
-  expect(await describeSymbol("grpc.health.v1.Health")).toContain("HealthCheckRequest");
+  const health = await describeSymbol("grpc.health.v1.Health");
+  for (const name of ["HealthCheckRequest", "StatusesEntry"]) expect(health).toContain(name);
 });

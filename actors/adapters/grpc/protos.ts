@@ -6,9 +6,18 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadSync } from "@grpc/proto-loader";
 import { protoPath as healthProto } from "grpc-health-check";
+import descriptors from "protobufjs/ext/descriptor/index.js";
 import { invariant } from "../../core/errors.ts";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import type { Options, PackageDefinition } from "@grpc/proto-loader";
+
+/** As much as is mended here. */
+interface FileDescriptor {
+  readonly messageType: readonly {
+    readonly field: readonly { typeName: string }[];
+    readonly nestedType: readonly { name: string; readonly options?: { readonly mapEntry?: boolean } }[];
+  }[];
+}
 
 const PROTO_ROOT = fileURLToPath(new URL("../../../proto/", import.meta.url));
 const PACKAGE_DIR = "adtally/v1";
@@ -20,7 +29,26 @@ export function loadProtos(): PackageDefinition {
 
 /** What reflection shows: the contracts with their fields named as in their files, and the health service. */
 export function loadForReflection(): PackageDefinition {
-  return { ...load({ keepCase: true }), ...loadSync(healthProto, { keepCase: true }) };
+  const all = { ...load({ keepCase: true }), ...loadSync(healthProto, { keepCase: true }) };
+  const mended = Object.entries(all).map(([name, definition]) => {
+    const { fileDescriptorProtos: files } = definition as { readonly fileDescriptorProtos?: unknown };
+    if (!Array.isArray(files)) return [name, definition];
+    return [name, { ...definition, fileDescriptorProtos: (files as Buffer[]).map(mendMaps) }];
+  });
+  return Object.fromEntries(mended) as PackageDefinition;
+}
+
+/** A map's entry has a name of its own by protobuf's rules, which clients in Go insist on; protobufjs has another. */
+function mendMaps(bytes: Buffer): Buffer {
+  const file = descriptors.FileDescriptorProto.decode(bytes) as unknown as FileDescriptor;
+  for (const { field, nestedType } of file.messageType) {
+    for (const nested of nestedType.filter(({ options }) => options?.mapEntry === true)) {
+      const map = field.find(({ typeName }) => typeName === nested.name);
+      nested.name += "Entry";
+      if (map !== undefined) map.typeName = nested.name;
+    }
+  }
+  return Buffer.from(descriptors.FileDescriptorProto.encode(file as never).finish());
 }
 
 function load(options: Options): PackageDefinition {
