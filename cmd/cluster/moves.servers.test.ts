@@ -13,7 +13,7 @@ import { createAds } from "../../loadtest/lib/ads.ts";
 import { ADMIN_KEY } from "../../loadtest/lib/program.ts";
 import { countedClicks, rawClicks } from "../../loadtest/lib/scene.ts";
 import { createSigner, type Signer } from "../../loadtest/lib/tokens.ts";
-import { startTrickle, type Trickle } from "../../loadtest/shard-move/clicks.ts";
+import { startTrickle } from "../../loadtest/shard-move/clicks.ts";
 import { untilServing } from "../../loadtest/shard-move/served.ts";
 import { startCluster, type ActorMember, type Cluster } from "./cluster.ts";
 
@@ -51,61 +51,62 @@ afterAll(async () => {
 
 const served = (actor: ActorMember, shards: number) => untilServing(actor, shards, MOVED_MS);
 
-/** Through every gateway, some ads of every shard. */
-function click(): Trickle[] {
-  return ads.map((ad, n) => startTrickle(cluster.gateways[n % cluster.gateways.length]!, signer, ad, RATE));
-}
-
-/** Ends them, and holds every click sent so far against the counts and the raw rows. */
-async function account(trickles: readonly Trickle[]): Promise<readonly string[]> {
-  await Promise.all(trickles.map((trickle) => trickle.stop()));
+/**
+ * Clicks on some ads of every shard through every gateway while `work` goes on; then every click so
+ * far is held against the counts and the raw rows.
+ */
+async function underClicks(work: () => Promise<void>): Promise<void> {
+  const trickles = ads.map((ad, n) =>
+    startTrickle(cluster.gateways[n % cluster.gateways.length]!, signer, ad, RATE),
+  );
+  try {
+    await work();
+  } finally {
+    await Promise.all(trickles.map((trickle) => trickle.stop()));
+    sent += trickles.reduce((sum, { clicks }) => sum + clicks.length, 0);
+  }
   const clicks = trickles.flatMap((trickle) => trickle.clicks);
-  expect(clicks.length).toBeGreaterThan(0);
-  sent += clicks.length;
+  expect(clicks.length).toBeGreaterThan(ADS);
   expect(clicks.filter(({ answer }) => answer === "failed")).toEqual([]);
   const polling = { timeout: SETTLED_MS, interval: 250 };
   await expect.poll(() => countedClicks(clickhouse).catch(() => -1), polling).toBe(sent);
   await expect.poll(() => rawClicks(clickhouse), polling).toBe(sent);
-  return clicks.map(({ answer }) => answer);
 }
 
-test("shards that move back and forth under clicks: not one fails, each counts once", async () => {
-  const clicks = click();
-  for (const target of [other, one, other, one]) {
-    await cluster.assign([target.name]);
-    await served(target, SHARDS);
-    await served(target === one ? other : one, 0);
-  }
-  await account(clicks);
-});
+test("shards that move back and forth under clicks: not one fails, each counts once", () =>
+  underClicks(async () => {
+    for (const target of [other, one, other, one]) {
+      await cluster.assign([target.name]);
+      await served(target, SHARDS);
+      await served(target === one ? other : one, 0);
+    }
+  }));
 
-test("fault 2: a host is stopped, its shards go to another, it wakes: no click is lost, doubled or failed", async () => {
-  const clicks = click();
-  await sleep(500);
-  const { pid } = one;
-  one.signal("SIGSTOP");
-  const stoppedAt = performance.now();
-  await sleep(1_000);
-  expect(await processState(pid!)).toBe("T");
-  await cluster.assign([other.name]);
-  await served(other, SHARDS);
-  await sleep(Math.max(0, STOPPED_MS - (performance.now() - stoppedAt)));
-  expect(await processState(pid!)).toBe("T");
-  one.signal("SIGCONT");
-  await served(one, 0);
-  await sleep(500);
-  expect(one.pid).toBe(pid);
-  await account(clicks);
-});
+test("fault 2: a host is stopped, its shards go to another, it wakes: no click is lost, doubled or failed", () =>
+  underClicks(async () => {
+    await sleep(500);
+    const { pid } = one;
+    one.signal("SIGSTOP");
+    const stoppedAt = performance.now();
+    await sleep(1_000);
+    expect(await processState(pid!)).toBe("T");
+    await cluster.assign([other.name]);
+    await served(other, SHARDS);
+    await sleep(Math.max(0, STOPPED_MS - (performance.now() - stoppedAt)));
+    expect(await processState(pid!)).toBe("T");
+    one.signal("SIGCONT");
+    await served(one, 0);
+    await sleep(500);
+    expect(one.pid).toBe(pid);
+  }));
 
-test("shards that move while ClickHouse is down: the move ends, and their counts arrive after", async () => {
-  const clicks = click();
-  await cluster.engine.kill();
-  await sleep(1_000);
-  await cluster.assign([one.name]);
-  await served(one, SHARDS);
-  await served(other, 0);
-  expect(cluster.engine.isRunning).toBe(false);
-  await cluster.engine.start();
-  await account(clicks);
-});
+test("shards that move while ClickHouse is down: the move ends, and their counts arrive after", () =>
+  underClicks(async () => {
+    await cluster.engine.kill();
+    await sleep(1_000);
+    await cluster.assign([one.name]);
+    await served(one, SHARDS);
+    await served(other, 0);
+    expect(cluster.engine.isRunning).toBe(false);
+    await cluster.engine.start();
+  }));

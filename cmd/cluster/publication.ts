@@ -4,13 +4,15 @@ import { createFileSharedState } from "../../actors/adapters/embedded/file-share
 import type { RedisConfig } from "../../actors/adapters/redis/config.ts";
 import { createRedisConnection } from "../../actors/adapters/redis/connection.ts";
 import { createRedisSharedState } from "../../actors/adapters/redis/shared-state.ts";
-import { DEFAULT_LIMITS as limits } from "../../actors/core/limits.ts";
+import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { systemClock as clock } from "../../actors/runtime/clock.ts";
 import { silentLogger as logger } from "../../actors/runtime/log.ts";
 import type { Wanted } from "../assign/plan.ts";
 import { publishWanted } from "../assign/publish.ts";
 
-const DEADLINE_MS = 5_000;
+const DEADLINE_MS = 10_000;
+/** Whoever publishes can wait, where a click could not: a machine that runs a whole cluster is busy. */
+const limits = { ...DEFAULT_LIMITS, redisDeadlineMs: DEADLINE_MS };
 
 export async function publishInFiles(folder: string, wanted: Wanted): Promise<void> {
   const open = (name: string) =>
