@@ -17,6 +17,7 @@ import { readCounts, readRaw, type CountRow } from "../lib/tables.ts";
 import { createSigner } from "../lib/tokens.ts";
 import { until } from "../lib/wait.ts";
 import type { Invariant } from "./invariants.ts";
+import { repeatedBlocks } from "./repeats.ts";
 import { openLogOf, untilSettled } from "./state.ts";
 
 const SETTLE_DEADLINE_MS = 180_000;
@@ -91,7 +92,8 @@ export async function takeAccount(
 ): Promise<Account> {
   const settledMs = await untilSettled(cluster, log, clickhouse, SETTLE_DEADLINE_MS);
   const [counts, raw] = [await readCounts(clickhouse), await readRaw(clickhouse)];
-  const facts = factsOf(raw);
+  const repeats = await repeatedBlocks(log.topic("clicks"), cluster.shards);
+  const facts = factsOf(raw, ({ shard, offset }) => repeats.get(shard)!.has(Number(offset)));
   const explain = await explainFaults(cluster.query.url, all, facts, explained, random);
   const dead = await deadLetterFaults(cluster.query.url, all);
   const sum = (of: (row: CountRow) => number) => counts.reduce((total, row) => total + of(row), 0);
@@ -106,6 +108,7 @@ export async function takeAccount(
       "duplicates refused": sum(({ duplicates }) => duplicates),
       "blocks spilled": (await Promise.all(spill)).reduce((total, { next }) => total + next, 0),
       "raw rows": raw.length,
+      "blocks that the log has twice": [...repeats.values()].reduce((total, { size }) => total + size, 0),
       "dead-lettered": dead.letters,
       "clicks explained": explain.asked,
       "ms until all was settled": Math.round(settledMs),

@@ -4,7 +4,7 @@
  *
  *   broker and all hosts away ─► one host stopped, its shards moved ──────────────► woken
  *                             └► kills in turn ─► kills at random ────────────────┘
- *                             └► source killed in mid-move ─► target ─► volume lost
+ *                             └► volume lost ─► source killed in mid-move ─► target
  *                             └► ClickHouse away for long
  *
  * What touches the same part takes turns (`createTurns`); everything else overlaps as it comes.
@@ -38,6 +38,8 @@ export interface FaultOptions {
   readonly logAndActorsAwayMs: number;
   readonly random: SeededRandom;
   readonly released: () => number;
+  /** Told when no more fault needs clicks under way. */
+  readonly onLast: () => void;
   /** Settles once every click has had its answer, or has been given up. */
   readonly allSent: Promise<unknown>;
   readonly say: (line: string) => void;
@@ -159,10 +161,11 @@ export async function runFaults(options: FaultOptions): Promise<Fired> {
   await allAway();
   const paused = wants("pause") && options.pauseMs > 0 ? await pause() : { over: Promise.resolve() };
   const sequence = async () => {
-    await moves();
     await volume();
+    await moves();
   };
   await Promise.all([paused.over, sequence(), clickhouseAway(), kills()]);
+  options.onLast();
   // No later click papers over what ClickHouse failed to take then.
   if (kinds.includes("clickhouse") && each > 0) {
     await options.allSent;

@@ -31,7 +31,8 @@ export interface RawFacts {
 const cellOf = (adId: string, minute: number, shard: number) =>
   `ad ${adId}, minute ${minute}, shard ${shard}`;
 
-export function factsOf(raw: readonly RawRow[]): RawFacts {
+/** `isRepeat`: rows that the log holds twice because of a fault, and that therefore count no second time. */
+export function factsOf(raw: readonly RawRow[], isRepeat: (row: RawRow) => boolean = () => false): RawFacts {
   const counted = new Map<string, { adId: string; minute: number }>();
   const verdicts = new Map<string, string[]>();
   const cells = new Map<string, { clicks: number; duplicates: number }>();
@@ -40,7 +41,7 @@ export function factsOf(raw: readonly RawRow[]): RawFacts {
     const known = verdicts.get(id);
     if (known === undefined) verdicts.set(id, [row.verdict]);
     else known.push(row.verdict);
-    if (row.verdict !== "ACCEPTED" && row.verdict !== "DUPLICATE") continue;
+    if ((row.verdict !== "ACCEPTED" && row.verdict !== "DUPLICATE") || isRepeat(row)) continue;
     const minute = minuteOf(Number(row.click_ms));
     const name = cellOf(row.ad_id, minute, row.shard);
     const cell = cells.get(name) ?? { clicks: 0, duplicates: 0 };

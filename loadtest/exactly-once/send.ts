@@ -143,13 +143,15 @@ export interface Sending {
 
 /**
  * Starts sending at `rate` clicks a second, each attempt to any one of the gateways; while too
- * many are under way it waits, and makes up for it afterwards.
+ * many are under way it waits, and makes up for it afterwards. Ends with the plan, or as soon as
+ * it is told that what came is enough.
  */
 export function sendAll(
   entries: readonly Entry[],
   plan: readonly PlannedClick[],
   rate: number,
   random: SeededRandom,
+  isEnough: (released: number) => boolean = () => false,
 ): Sending {
   const gateways = entries.map((entry) => createWays(entry, random));
   let released = 0;
@@ -183,7 +185,7 @@ export function sendAll(
     const all: SentClick[] = [];
     const sendings: Promise<void>[] = [];
     const startedAt = performance.now();
-    while (released < plan.length) {
+    while (released < plan.length && !isEnough(released)) {
       const due = Math.floor(((performance.now() - startedAt) * rate) / 1_000) + 1;
       while (released < Math.min(due, plan.length) && underWay < MOST_UNDER_WAY) {
         const click = plan[released++]!;

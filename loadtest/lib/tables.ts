@@ -40,6 +40,8 @@ export interface RawRow {
   readonly impression_id: string;
   readonly ad_id: string;
   readonly shard: number;
+  /** Of its block in the log; text, as ClickHouse gives it. */
+  readonly offset: string;
   readonly verdict: string;
   readonly reason: string;
   /** Milliseconds since 1970. */
@@ -49,7 +51,7 @@ export interface RawRow {
 /** Rows of the log in its order; a block that the log holds twice, and a row sent twice, once. */
 export function readRaw(clickhouse: ClickHouse): Promise<RawRow[]> {
   return clickhouse.rows<RawRow>(
-    `SELECT toString(impression_id) AS impression_id, ad_id, shard, verdict, reason,
+    `SELECT toString(impression_id) AS impression_id, ad_id, shard, offset, verdict, reason,
             toUnixTimestamp64Milli(click_time) AS click_ms
      FROM adtally.clicks_raw AS raw ORDER BY raw.shard, raw.offset, raw.row_number
      LIMIT 1 BY raw.shard, raw.sequence, raw.row_number, raw.received_time, raw.impression_id`,
