@@ -93,6 +93,7 @@ async function measure(dir: string, place: string): Promise<void> {
     [`${name}: ms from process start to the first ack`]: Math.round(figures["ackedAt"]!),
     [`${name}: of it, until the log was open`]: Math.round(figures["openedMs"]!),
     [`${name}: of it, until the shard served`]: Math.round(figures["servesMs"]!),
+    [`${name}: CPU by then, ms (all threads)`]: Math.round(figures["cpuMs"]!),
     [`${name}: blocks replayed`]: figures["blocks"]! - 1,
     [`${name}: peak RSS then, MiB`]: Math.round(figures["peakMiB"]!),
     [`${name}: peak RSS with the first save, MiB`]: Math.round(figures["savedPeakMiB"]!),

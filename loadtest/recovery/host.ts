@@ -88,7 +88,8 @@ if (what === "serve") {
   await host.submit({ shard: SHARD, rows: makeRows(1), count: 1 });
   const firstAckMs = performance.now();
   const peakMiB = process.resourceUsage().maxRSS / 1_024;
-  say("acked", { openedMs, servesMs, firstAckMs, peakMiB });
+  const { user, system } = process.cpuUsage();
+  say("acked", { openedMs, servesMs, firstAckMs, cpuMs: (user + system) / 1_000, peakMiB });
   await host.flushCounts();
   await keep();
   const { state } = host.actors.get(SHARD)!;
