@@ -80,46 +80,65 @@ export function rowBytes(userAgentBytes: number): number {
   return ROW_FIXED_BYTES + (userAgentBytes < 0x80 ? 1 : 2) + userAgentBytes;
 }
 
-function writeTime(target: Buffer, at: number, timeMs: number): void {
-  const high = Math.floor(timeMs / TWO_POW_32);
-  target.writeInt32LE(high, at + 4);
-  target.writeUInt32LE(timeMs - high * TWO_POW_32, at);
+/** Buffer's own write checks type and range at each call: the row's room is known here. */
+function write32(target: Buffer, at: number, value: number): void {
+  target[at] = value;
+  target[at + 1] = value >>> 8;
+  target[at + 2] = value >>> 16;
+  target[at + 3] = value >>> 24;
 }
 
-/** Writes one row at `at` and returns the position behind it. The caller has made room (`rowBytes`). */
-export function writeRow(target: Buffer, at: number, click: ClickFields): number {
+function writeTime(target: Buffer, at: number, timeMs: number): void {
+  const high = Math.floor(timeMs / TWO_POW_32);
+  write32(target, at + 4, high);
+  write32(target, at, timeMs - high * TWO_POW_32);
+}
+
+/** On any Uint8Array: makes no view of the bytes, as `set` would need. */
+const { copy } = Buffer.prototype as Buffer;
+
+/**
+ * Writes one row at `at` and returns the position behind it. The caller has made room (`rowBytes`).
+ * The user agent is `agentLength` bytes at `agentAt` of `click.userAgent`: no view is made of them.
+ */
+export function writeRow(
+  target: Buffer,
+  at: number,
+  click: ClickFields,
+  agentAt = 0,
+  agentLength = click.userAgent.length,
+): number {
   const id = click.impressionId;
   const idAt = click.impressionIdAt;
   for (let i = 0; i < 8; i++) {
     target[at + i] = id[idAt + 7 - i]!;
     target[at + 8 + i] = id[idAt + 15 - i]!;
   }
-  target.writeUInt32LE(click.adLow, at + RowAt.adId);
-  target.writeUInt32LE(click.adHigh, at + RowAt.adId + 4);
-  target.writeUInt32LE(click.campaignLow, at + RowAt.campaignId);
-  target.writeUInt32LE(click.campaignHigh, at + RowAt.campaignId + 4);
-  target.writeUInt32LE(click.advertiserLow, at + RowAt.advertiserId);
-  target.writeUInt32LE(click.advertiserHigh, at + RowAt.advertiserId + 4);
+  write32(target, at + RowAt.adId, click.adLow);
+  write32(target, at + RowAt.adId + 4, click.adHigh);
+  write32(target, at + RowAt.campaignId, click.campaignLow);
+  write32(target, at + RowAt.campaignId + 4, click.campaignHigh);
+  write32(target, at + RowAt.advertiserId, click.advertiserLow);
+  write32(target, at + RowAt.advertiserId + 4, click.advertiserHigh);
   writeTime(target, at + RowAt.clickTime, click.clickTimeMs);
   writeTime(target, at + RowAt.receivedTime, click.receivedTimeMs);
-  if (click.ip.length === 16) target.set(click.ip, at + RowAt.ip);
-  else target.fill(0, at + RowAt.ip, at + RowAt.ip + 16);
+  const isIpKnown = click.ip.length === 16;
+  for (let i = 0; i < 16; i++) target[at + RowAt.ip + i] = isIpKnown ? click.ip[i]! : 0;
   target.writeUInt16LE(click.generation, at + RowAt.generation);
   target.writeUInt16LE(click.shard, at + RowAt.shard);
   target[at + RowAt.source] = click.source;
   target[at + RowAt.verdict] = click.verdict;
   target[at + RowAt.reason] = click.reason;
-  target.writeUInt32LE(0, at + RowAt.sequence);
-  target.writeUInt32LE(0, at + RowAt.rowNumber);
-  const length = click.userAgent.length;
+  write32(target, at + RowAt.sequence, 0);
+  write32(target, at + RowAt.rowNumber, 0);
   let next = at + RowAt.userAgent;
-  if (length < 0x80) target[next++] = length;
+  if (agentLength < 0x80) target[next++] = agentLength;
   else {
-    target[next++] = (length & 0x7f) | 0x80;
-    target[next++] = length >>> 7;
+    target[next++] = (agentLength & 0x7f) | 0x80;
+    target[next++] = agentLength >>> 7;
   }
-  target.set(click.userAgent, next);
-  return next + length;
+  copy.call(click.userAgent, target, next, agentAt, agentAt + agentLength);
+  return next + agentLength;
 }
 
 /** The position behind the row at `at`, or -1 where the bytes end before the row does. */

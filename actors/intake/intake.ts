@@ -85,6 +85,11 @@ export interface Intake<A extends AdOwner> {
 /** What stands in a row until it is routed. */
 const NO_SHARD = 0xffff;
 const NO_BYTES = new Uint8Array(0);
+/** Two ids and their 32-bit halves: BigInt's own shifts would make four objects a click. */
+const ownerIds = new BigUint64Array(2);
+const ownerWords = new Uint32Array(ownerIds.buffer);
+const LOW = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 0 : 1;
+const HIGH = 1 - LOW;
 
 const outcome = (verdict: number, reason: number): Outcome => (verdict << 8) | reason;
 const UNKNOWN_AD = outcome(Verdict.UNKNOWN_AD, Reason.AD_NOT_IN_CATALOGUE);
@@ -234,15 +239,17 @@ export function createIntake<A extends AdOwner>(deps: IntakeDeps<A>): Intake<A> 
             id.readUInt32BE(at + 12),
           );
     fields.shard = shard;
-    fields.campaignHigh = Number(owner.campaignId >> 32n);
-    fields.campaignLow = Number(owner.campaignId & 0xffff_ffffn);
-    fields.advertiserHigh = Number(owner.advertiserId >> 32n);
-    fields.advertiserLow = Number(owner.advertiserId & 0xffff_ffffn);
+    ownerIds[0] = owner.campaignId;
+    ownerIds[1] = owner.advertiserId;
+    fields.campaignHigh = ownerWords[HIGH]!;
+    fields.campaignLow = ownerWords[LOW]!;
+    fields.advertiserHigh = ownerWords[2 + HIGH]!;
+    fields.advertiserLow = ownerWords[2 + LOW]!;
     const agentBytes = keptBytes(click, limits.userAgentMaxBytes);
-    fields.userAgent = click.bytes.subarray(click.userAgentAt, click.userAgentAt + agentBytes);
+    fields.userAgent = click.bytes;
     const bytes = rowBytes(agentBytes);
     const lane = gather.reserve(shard === NO_SHARD ? unroutedLane! : shard, bytes, index);
-    writeRow(lane.rows, lane.used - bytes, fields);
+    writeRow(lane.rows, lane.used - bytes, fields, click.userAgentAt, agentBytes);
   }
 
   return {
