@@ -19,7 +19,7 @@ export const assignSpec: ProgramSpec<typeof settings> = {
   name: "assign",
   description:
     "Publishes which actor host owns which shard, and the routing table. Run it again with other hosts to\n" +
-    "move shards, with another --shards to add a routing generation; the same again changes nothing.",
+    "move shards, with another --shards or --splits to add a routing generation; the same again changes nothing.",
   settings,
   check: (config) => [...checkSharedState(config), ...checkCertificates(config)],
 };

@@ -12,10 +12,11 @@ async function publish(program: Program<AssignConfig>): Promise<void> {
   const plan = await publishWanted({ assignment, routing, clock, limits }, config);
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   if (plan.routing !== undefined) {
-    const { inForceFromMs, number, shardCount } = plan.routing.newestFirst[0]!;
+    const { inForceFromMs, number, shardCount, splits } = plan.routing.newestFirst[0]!;
     const since =
       inForceFromMs === 0 ? "from the beginning" : `from ${new Date(inForceFromMs).toISOString()}`;
     say(`routing generation ${number}: ${shardCount} shards, in force ${since}`);
+    for (const [ad, ways] of splits) say(`  ad ${ad}: split over ${ways} shards`);
   }
   if (plan.assignment !== undefined) {
     const { hosts, shards, version } = plan.assignment;

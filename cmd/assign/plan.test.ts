@@ -73,6 +73,39 @@ describe("what is published", () => {
     expect([...grown.assignment!.shards.keys()]).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  test("with ads to split: a generation that splits just these; unsaid, they stay as they are", () => {
+    const wanted = (splits?: ReadonlyMap<number, number>) => ({ hosts: hostsOf("a"), shards: 4, splits });
+    const plan = (published: Published, splits?: ReadonlyMap<number, number>) =>
+      planPublication(published, wanted(splits), START, limits);
+    const before = publish(NOTHING, ["a"], 4).now;
+    const split = plan(
+      before,
+      new Map([
+        [1_001, 4],
+        [1_002, 2],
+      ]),
+    ).routing;
+    expect([...split!.newestFirst[0]!.splits]).toEqual([
+      [1_001, 4],
+      [1_002, 2],
+    ]);
+    const now = { ...before, routing: split };
+    expect(plan(now)).toEqual(NOTHING);
+    expect(
+      plan(
+        now,
+        new Map([
+          [1_002, 2],
+          [1_001, 4],
+        ]),
+      ),
+    ).toEqual(NOTHING);
+    const other = plan(now, new Map([[1_001, 3]])).routing!.newestFirst[0]!;
+    expect(other).toMatchObject({ number: 3, shardCount: 4 });
+    expect([...other.splits]).toEqual([[1_001, 3]]);
+    expect(plan(now, new Map()).routing!.newestFirst[0]!.splits.size).toBe(0);
+  });
+
   describe("of shards that a smaller generation leaves behind", () => {
     const shrunk = publish(publish(NOTHING, ["a"], 4).now, ["a"], 2).now;
     const superseded = START + limits.routingLeadMs;

@@ -14,12 +14,22 @@ import {
   type Assignment,
   type ShardOwner,
 } from "../../actors/assignment/assignment.ts";
+import type { IdKey } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
-import { addGeneration, emptyTable, shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
+import type { Generation } from "../../actors/routing/generation.ts";
+import {
+  addGeneration,
+  emptyTable,
+  shardsInUse,
+  type RoutingChange,
+  type RoutingTable,
+} from "../../actors/routing/table.ts";
 
 export interface Wanted {
   readonly hosts: ReadonlyMap<string, string>;
   readonly shards: number;
+  /** Ways by ad: of all ads that are to be split, others are merged. Undefined: as it is published. */
+  readonly splits?: ReadonlyMap<IdKey, number> | undefined;
 }
 
 export interface Published {
@@ -36,14 +46,27 @@ export interface Plan {
 /** @throws INPUT_INVALID */
 export function planPublication(published: Published, wanted: Wanted, nowMs: number, limits: Limits): Plan {
   const before = published.routing ?? emptyTable(nowMs);
-  const isNew = before.newestFirst[0]?.shardCount !== wanted.shards;
-  const routing = isNew ? addGeneration(before, { shardCount: wanted.shards }, nowMs, limits) : before;
+  const change = changeOf(before.newestFirst[0], wanted);
+  const routing = change === undefined ? before : addGeneration(before, change, nowMs, limits);
   const current = published.assignment ?? NO_ASSIGNMENT;
   const inUse = new Set(shardsInUse(routing, nowMs, limits));
   const kept = [...current.shards].filter(([, owner]) => !isOver(owner, nowMs, limits));
   const shards = new Set([...inUse, ...kept.map(([shard]) => shard)]);
   const next = withUnrouted(assign(current, wanted.hosts, [...shards]), inUse, nowMs);
-  return { routing: isNew ? routing : undefined, assignment: isSame(current, next) ? undefined : next };
+  return {
+    routing: change === undefined ? undefined : routing,
+    assignment: isSame(current, next) ? undefined : next,
+  };
+}
+
+/** Undefined where the newest generation is as wanted. */
+function changeOf(newest: Generation | undefined, wanted: Wanted): RoutingChange | undefined {
+  const current = newest?.splits ?? new Map<IdKey, number>();
+  const { shards: shardCount, splits = current } = wanted;
+  const split = new Map([...splits].filter(([adId, ways]) => current.get(adId) !== ways));
+  const merge = [...current.keys()].filter((adId) => !splits.has(adId));
+  const isSame = newest?.shardCount === shardCount && split.size === 0 && merge.length === 0;
+  return isSame ? undefined : { shardCount, split, merge };
 }
 
 /** U2 */

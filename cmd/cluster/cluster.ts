@@ -24,6 +24,8 @@ export interface ClusterOptions {
   readonly gateways?: number;
   readonly actors?: number;
   readonly shards?: number;
+  /** Ways of the ads that are split from the first generation on. */
+  readonly splits?: ReadonlyMap<number, number>;
   readonly ports?: WantedPorts;
   /** Undefined: the folder's own, made at the first start. */
   readonly adminKey?: string;
@@ -179,7 +181,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       if (address === undefined) throw new Error(`${name} is not one of ${[...addresses.keys()].join(", ")}`);
       return [name, address] as const;
     });
-    const wanted = { hosts: new Map(chosen), shards };
+    const wanted = { hosts: new Map(chosen), shards, splits: options.splits };
     if (publishIn === "redis")
       await publishInRedis({ url: redisUrl, ...(secured && { tls: secured.client }) }, wanted);
     else await publishInFiles(folders.state, wanted);

@@ -3,6 +3,7 @@
  * variable's text becomes what the schema judges (a file brings numbers, lists and maps itself).
  */
 import * as z from "zod";
+import { idKeyOf, parseU64, type IdKey } from "../../actors/core/ids.ts";
 
 export interface Kind<T> {
   /** Stands behind the flag in the help: `<port>`; empty for a switch. */
@@ -120,6 +121,27 @@ export const addresses = listOf(
   /^[0-9a-fA-F.:]+(\/\d{1,3})?$/,
   "must be an address or a subnet",
 );
+
+/** `1001=4,1002=8`, or `none`; a map in a file. */
+export const splitAds: Kind<ReadonlyMap<IdKey, number>> = {
+  placeholder: "<ad=ways,…>",
+  schema: z
+    .record(
+      z.string().refine((text) => parseU64(text) !== undefined, "must have ad ids: unsigned 64-bit decimals"),
+      z.coerce.number("must be ad=ways").int("ways are a whole number").min(2, "ways are 2 or more"),
+      "must be ad=ways, separated by commas, each ad once; or none",
+    )
+    .transform((ads) => new Map(Object.entries(ads).map(([ad, ways]) => [idKeyOf(BigInt(ad)), ways]))),
+  fromText(given) {
+    if (given === "none") return {};
+    const pairs = (listFrom(given) as string[]).map((part) => part.split("=") as [string, string]);
+    const ads = new Map(pairs);
+    return ads.size === pairs.length && pairs.every(({ length }) => length === 2)
+      ? Object.fromEntries(ads)
+      : given;
+  },
+  show: (ads) => Object.fromEntries([...ads].map(([ad, ways]) => [String(ad), ways])),
+};
 
 /** `actor-0=127.0.0.1:7070,actor-1=…`; a map in a file. */
 export const namedHosts: Kind<ReadonlyMap<string, string>> = {

@@ -11,6 +11,7 @@ import {
   count,
   hostPorts,
   namedHosts,
+  splitAds,
   onOff,
   path,
   port,
@@ -194,6 +195,11 @@ export const assignSettings = {
   shards: required(
     count("<count>", 1, DEFAULT_LIMITS.maxShards),
     "shards of new clicks; a change adds a routing generation",
+  ),
+  splits: optional(
+    splitAds,
+    "all ads that are split, each over so many shards; others are merged (none: all). A change adds a " +
+      "routing generation (default: as published)",
   ),
 };
 
