@@ -6,7 +6,7 @@
  *       [--pause 60] [--ads 50] [--repeat-within 60] [--keep] [--json]
  *
  * `--rate` is what must be sent and answered each second on the average of the whole run, outages
- * included. Clients click a tenth faster, at a constant rate, and make up for what an outage held
+ * included. Clients click a fifth faster, at a constant rate, and make up for what an outage held
  * back: who offers no more than is asked can never quite achieve it.
  *
  * Below 100,000 clicks each part is killed once and steps are shorter, unless told otherwise; the
@@ -20,7 +20,7 @@ import { MODES, runExactlyOnceCluster, type Mode } from "./exactly-once-cluster/
 import { KILLED, STEPS, type Killed, type Step } from "./exactly-once-cluster/schedule.ts";
 
 const FULL_CLICKS = 100_000;
-const OFFERED_SHARE = 1.1;
+const OFFERED_SHARE = 1.2;
 /** How long the clicks of a short run should last. */
 const SHORT_RUN_SECONDS = 75;
 

@@ -34,7 +34,7 @@ test("a kind that was killed too seldom, or with no click coming, is named; one 
 test("while nothing is behind the gateways, a valid click over HTTP that is not redirected is named", () => {
   const sent = (answer: "redirected" | undefined, sentMs: number): SentClick => ({
     click: { kind: "valid" } as SentClick["click"],
-    attempts: [{ way: "http", sentMs, endedMs: sentMs + 1, clickedAtMs: undefined, answer }],
+    attempts: [{ send: 0, way: "http", sentMs, endedMs: sentMs + 1, clickedAtMs: undefined, answer }],
   });
   const absence = { fromMs: 100, untilMs: 200 };
   expect(redirects([sent("redirected", 100), sent(undefined, 200)], absence).faults).toEqual([]);

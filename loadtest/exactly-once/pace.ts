@@ -2,9 +2,9 @@
 import type { SentClick } from "./send.ts";
 
 export interface Pace {
-  /** Clicks with an answer; repeats and further attempts are not counted. */
+  /** Clicks with an answer; repeats are neither counted nor waited for. */
   readonly answered: number;
-  /** From the first attempt of all until each of these clicks had its first answer. */
+  /** From the first attempt of all until each of these clicks had its answer, at whichever attempt. */
   readonly tookMs: number;
   /** Clicks sent and answered, a second, over all of that time. */
   readonly perSecond: number;
@@ -15,7 +15,8 @@ export function paceOf(all: readonly SentClick[]): Pace {
   let [firstMs, lastMs] = [Infinity, -Infinity];
   for (const { attempts } of all) {
     let answeredMs = Infinity;
-    for (const { sentMs, endedMs, answer } of attempts) {
+    for (const { send, sentMs, endedMs, answer } of attempts) {
+      if (send > 0) continue;
       firstMs = Math.min(firstMs, sentMs);
       if (answer !== undefined) answeredMs = Math.min(answeredMs, endedMs);
     }

@@ -31,6 +31,8 @@ const PACE_MS = 8;
 export type Answer = "redirected" | "damaged" | number;
 
 export interface Attempt {
+  /** Which of the click's planned sends: 0 is the first, others are repeats. */
+  readonly send: number;
   readonly way: Way;
   readonly sentMs: number;
   endedMs: number;
@@ -158,19 +160,21 @@ export function sendAll(
   let underWay = 0;
   let lost = 0;
 
-  async function sendOne(sent: SentClick, planned: PlannedSend): Promise<void> {
+  async function sendOne(sent: SentClick, send: number): Promise<void> {
     const { click, attempts } = sent;
+    const planned = click.sends[send]!;
     underWay += 1;
     const clickedAtMs = ownTime(click, planned, Date.now());
     const message = messageOf(click, clickedAtMs, random);
     const giveUpAt = performance.now() + GIVE_UP_MS;
     for (;;) {
       const sentMs = Date.now();
-      const attempt: Attempt = { way: planned.way, sentMs, endedMs: 0, clickedAtMs, answer: undefined };
+      const { way } = planned;
+      const attempt: Attempt = { send, way, sentMs, endedMs: 0, clickedAtMs, answer: undefined };
       attempts.push(attempt);
       attempt.answer = await random
         .pick(gateways)
-        .ways[planned.way](click, message)
+        .ways[way](click, message)
         .catch(() => undefined);
       attempt.endedMs = Date.now();
       if (attempt.answer !== undefined) break;
@@ -191,12 +195,8 @@ export function sendAll(
         const click = plan[released++]!;
         const sent: SentClick = { click, attempts: [] };
         all.push(sent);
-        for (const planned of click.sends) {
-          sendings.push(
-            planned.afterMs === 0
-              ? sendOne(sent, planned)
-              : sleep(planned.afterMs).then(() => sendOne(sent, planned)),
-          );
+        for (const [send, { afterMs }] of click.sends.entries()) {
+          sendings.push(afterMs === 0 ? sendOne(sent, send) : sleep(afterMs).then(() => sendOne(sent, send)));
         }
       }
       await sleep(PACE_MS);
