@@ -116,7 +116,7 @@ async function run(name: string, flags: Flags): Promise<boolean> {
   const htmlFile = join(flags.out, `${name}-${new Date(startedMs).toISOString().replace(/[:.]/g, "-")}.html`);
   say(`starting the target (${flags.on})`);
   const { on, grpc, reports, key } = flags;
-  const target = await openTarget({ on, grpc, reports, key, say });
+  const target = await openTarget({ on, grpc, reports, key, say, splits: scenario.splits });
   try {
     const ads = await createAds(target.url, flags.ads);
     const advertisers = [...new Set(ads.map(({ advertiserId }) => advertiserId))];

@@ -17,7 +17,7 @@ interface Report {
 
 /** Valid clicks and duplicates of all these advertisers since `fromMs`. */
 export async function readCounted(
-  target: Target,
+  target: Pick<Target, "reportUrl" | "key">,
   advertisers: readonly bigint[],
   fromMs: number,
 ): Promise<Counted> {

@@ -3,6 +3,9 @@
  * itself stands in loadtest/k6/.
  */
 
+/** As loadtest/k6/lib/traffic.ts has it. */
+const WARM_UP_SECONDS = 5;
+
 export interface Offer {
   /** Clicks a second. */
   readonly rate: number;
@@ -14,10 +17,8 @@ export interface Offer {
 /** A stretch of tokens, in the order in which the scenario takes them. */
 export interface TokenGroup {
   readonly count: number;
-  /** Share of them that are of one ad. */
-  readonly hotShare: number;
-  /** Issued after that ad was split. */
-  readonly afterSplit: boolean;
+  /** Four in five are of this ad, the rest is spread; undefined: all of it is. */
+  readonly hotAd?: bigint;
 }
 
 export interface ScenarioKind {
@@ -26,6 +27,8 @@ export interface ScenarioKind {
   /** k6's scenarios whose latency is printed, in order. */
   readonly judged: readonly string[];
   tokens(offer: Offer): readonly TokenGroup[];
+  /** Ways of the ads that must be split before the run: it needs a cluster of its own. */
+  readonly splits?: ReadonlyMap<number, number>;
   /** Of this many clicks of the load (its warm-up apart), how many are the first of their link. */
   firsts(clicks: number): number;
 }
@@ -33,10 +36,23 @@ export interface ScenarioKind {
 /** Warm-up and load of an HTTP scenario, with room for the iterations that k6 adds at the edges. */
 function linksFor({ rate, seconds, rampTo }: Offer): number {
   const most = Math.max(rate, rampTo);
-  return Math.ceil((rate / 2) * 5 + ((rate + most) / 2 + most * 0.1) * seconds) + most + 10;
+  return Math.ceil((rate / 2) * WARM_UP_SECONDS + ((rate + most) / 2 + most * 0.1) * seconds) + most + 10;
 }
 
-const spread = (count: number): TokenGroup => ({ count, hotShare: 0, afterSplit: false });
+const spread = (count: number): TokenGroup => ({ count });
+
+/** The first two of loadtest/lib/ads.ts: one that lives on one shard, and one that is split. */
+const WHOLE_AD = 1_001;
+const SPLIT_AD = 1_002;
+const SPLIT_WAYS = 4;
+
+/** loadtest/k6/hot-ad.ts takes these stretches one after the other. */
+function hotStretches({ rate, seconds }: Offer): readonly TokenGroup[] {
+  const each = rate * Math.ceil(seconds / 3) + rate;
+  const warmUp = Math.ceil((rate / 2) * WARM_UP_SECONDS) + 1;
+  const hot = [WHOLE_AD, SPLIT_AD].map((ad) => ({ count: each, hotAd: BigInt(ad) }));
+  return [spread(warmUp + each), ...hot];
+}
 
 export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = {
   "http-clicks": {
@@ -52,6 +68,14 @@ export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = {
     judged: ["unary", "streams"],
     tokens: (offer) => [spread(linksFor(offer) + offer.rate)],
     firsts: (clicks) => clicks,
+  },
+  "hot-ad": {
+    what: "the same traffic spread, then with 80 % on one ad, then with that ad split (on a cluster)",
+    file: "hot-ad.ts",
+    judged: ["spread", "hot", "hot_split"],
+    tokens: hotStretches,
+    firsts: (clicks) => clicks,
+    splits: new Map([[SPLIT_AD, SPLIT_WAYS]]),
   },
   replays: {
     what: "half of all clicks are repeats of links clicked a second before",

@@ -21,13 +21,16 @@ export interface TargetOptions {
   readonly grpc: string | undefined;
   readonly reports: string | undefined;
   readonly key: string | undefined;
+  /** Ways of the ads that are split from the beginning. */
+  readonly splits: ReadonlyMap<number, number> | undefined;
   readonly say: (line: string) => void;
 }
 
 /** @throws Error that says what is missing, or in the words of what did not start */
 export async function openTarget(options: TargetOptions): Promise<Target> {
+  if (options.on === "cluster") return clusterTarget(options);
+  if (options.splits !== undefined) throw new Error("this scenario splits an ad: run it with --on cluster");
   if (options.on === "local") return localTarget();
-  if (options.on === "cluster") return clusterTarget(options.say);
   const { on: url, grpc, key, reports = url } = options;
   if (!URL.canParse(url)) throw new Error(`--on ${url}: give local, cluster, or the URL of a gateway`);
   if (grpc === undefined || key === undefined) {
@@ -62,10 +65,16 @@ async function localTarget(): Promise<Target> {
   }
 }
 
-async function clusterTarget(say: (line: string) => void): Promise<Target> {
+async function clusterTarget({ splits, say }: TargetOptions): Promise<Target> {
   const dir = await mkdtemp(join(tmpdir(), "adtally-k6-"));
   try {
-    const cluster = await startCluster({ dir, adminKey: ADMIN_KEY, progress: say, logLevel: "warn" });
+    const cluster = await startCluster({
+      dir,
+      adminKey: ADMIN_KEY,
+      progress: say,
+      logLevel: "warn",
+      ...(splits !== undefined && { splits }),
+    });
     const [gateway] = cluster.gateways;
     return {
       name: "a cluster of processes (npm run cluster)",

@@ -21,11 +21,13 @@ async function issue(url: string, adId: bigint, count: number): Promise<string[]
   return tokens;
 }
 
-/** By how many tokens of each ad a group is made up; the first ad is the hot one. */
-function amounts({ count, hotShare }: TokenGroup, ads: readonly TestAd[]): number[] {
-  const hot = Math.round(count * hotShare);
+const HOT_SHARE = 0.8;
+
+/** How many tokens of each ad make up a group. */
+function amounts({ count, hotAd }: TokenGroup, ads: readonly TestAd[]): number[] {
+  const hot = hotAd === undefined ? 0 : Math.ceil(count * HOT_SHARE);
   const each = Math.ceil((count - hot) / ads.length);
-  return ads.map((_, i) => each + (i === 0 ? hot : 0));
+  return ads.map(({ adId }) => each + (adId === hotAd ? hot : 0));
 }
 
 /** Mixed so that any stretch of them has the group's shares: each ad's tokens lie evenly over the whole. */

@@ -7,7 +7,7 @@ export { handleSummary } from "./lib/traffic.ts";
 const warm = warmUpClicks(rate);
 
 export const options = offered(
-  { warm_up: warmUp("warmUpClick", rate), load: load("click", rate, rampTo()) },
+  { warm_up: warmUp("warmUpClick", rate), load: load("click", rate, { rampTo: rampTo() }) },
   ["load"],
 );
 

@@ -64,21 +64,29 @@ export function warmUp(run: string, iterationsASecond: number): Scenario {
   };
 }
 
+interface When {
+  /** Seconds after the warm-up. */
+  readonly after?: number;
+  readonly seconds?: number;
+  /** The rate to which it is raised in steps; held where there is none. */
+  readonly rampTo?: number;
+}
+
 /** The load itself: the rate held, or raised in steps to where it breaks. */
-export function load(run: string, iterationsASecond: number, most = 0): Scenario {
-  const startTime = `${WARM_UP_SECONDS}s`;
-  const timing = { exec: run, timeUnit: "1s", startTime };
+export function load(run: string, iterationsASecond: number, when: When = {}): Scenario {
+  const { after = 0, seconds = durationSeconds, rampTo: most = 0 } = when;
+  const timing = { exec: run, timeUnit: "1s", startTime: `${WARM_UP_SECONDS + after}s` };
   if (most <= iterationsASecond) {
-    const held = { rate: Math.max(1, Math.round(iterationsASecond)), duration: `${durationSeconds}s` };
+    const held = { rate: Math.max(1, Math.round(iterationsASecond)), duration: `${seconds}s` };
     return { executor: "constant-arrival-rate", ...timing, ...held, ...users(iterationsASecond) };
   }
   const step = (most - iterationsASecond) / (RAMP_STEPS - 1);
-  const stages = Array.from({ length: RAMP_STEPS }, (_, i) => Math.round(iterationsASecond + i * step));
+  const targets = Array.from({ length: RAMP_STEPS }, (_, i) => Math.round(iterationsASecond + i * step));
   return {
     executor: "ramping-arrival-rate",
     ...timing,
     startRate: Math.round(iterationsASecond),
-    stages: stages.map((target) => ({ target, duration: `${Math.ceil(durationSeconds / RAMP_STEPS)}s` })),
+    stages: targets.map((target) => ({ target, duration: `${Math.ceil(seconds / RAMP_STEPS)}s` })),
     ...users(most),
   };
 }
@@ -86,8 +94,12 @@ export function load(run: string, iterationsASecond: number, most = 0): Scenario
 /** To what rate this run is raised; 0 where it is held. */
 export const rampTo = (): number => knee;
 
-/** Options of a run of these scenarios, `judged` by the latency of theirs that carry clicks. */
-export function offered(scenarios: Record<string, Scenario>, judged: readonly string[]): Options {
+/** Options of a run of these scenarios: those `judged` by their latency, and those only `shown` with it. */
+export function offered(
+  scenarios: Record<string, Scenario>,
+  judged: readonly string[],
+  shown: readonly string[] = [],
+): Options {
   const of = (metric: string, scenario: string) => `${metric}{scenario:${scenario}}`;
   const thresholds: Record<string, string[]> = {
     clicks_refused: ["count==0"],
@@ -99,6 +111,10 @@ export function offered(scenarios: Record<string, Scenario>, judged: readonly st
   for (const name of judged) {
     thresholds[of("click_ms", name)] = [`p(95)<${p99Ms / 2}`, `p(99)<${p99Ms}`];
     thresholds[of("dropped_iterations", name)] = ["count==0"];
+  }
+  for (const name of shown) {
+    thresholds[of("click_ms", name)] = ["max>=0"];
+    thresholds[of("dropped_iterations", name)] = ["count>=0"];
   }
   return {
     scenarios,
