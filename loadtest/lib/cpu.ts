@@ -1,10 +1,11 @@
 /** CPU time of the three processes of a load test: program, ClickHouse engine, client. */
-import { cpuUsOf } from "./processes.ts";
+import { cpuUsOf, endedChildrenCpuUsOf } from "./processes.ts";
 import { enginePid, type Program } from "./program.ts";
 
 export interface CpuTimes {
   readonly programUs: number;
   readonly engineUs: number;
+  /** This process, and the load generators that it has run. */
   readonly clientUs: number;
 }
 
@@ -14,7 +15,7 @@ export async function readCpu(program: Program): Promise<CpuTimes> {
   return {
     programUs: await cpuUsOf(program.pid),
     engineUs: engine === undefined ? 0 : await cpuUsOf(engine),
-    clientUs: user + system,
+    clientUs: user + system + (await endedChildrenCpuUsOf(process.pid)),
   };
 }
 

@@ -7,6 +7,8 @@ const TICK_US = 10_000;
 interface Stat {
   readonly parent: number;
   readonly cpuUs: number;
+  /** Of its children that have ended. */
+  readonly childrenUs: number;
 }
 
 async function statOf(pid: number): Promise<Stat | undefined> {
@@ -14,7 +16,8 @@ async function statOf(pid: number): Promise<Stat | undefined> {
     const text = await readFile(`/proc/${pid}/stat`, "utf8");
     // The name before it may hold spaces and brackets.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { parent: Number(fields[1]), cpuUs: (Number(fields[11]) + Number(fields[12])) * TICK_US };
+    const ticks = (at: number) => Number(fields[at]) + Number(fields[at + 1]);
+    return { parent: Number(fields[1]), cpuUs: ticks(11) * TICK_US, childrenUs: ticks(13) * TICK_US };
   } catch {
     return undefined;
   }
@@ -23,6 +26,11 @@ async function statOf(pid: number): Promise<Stat | undefined> {
 /** User and system time of all threads so far; 0 for a process that is gone. */
 export async function cpuUsOf(pid: number): Promise<number> {
   return (await statOf(pid))?.cpuUs ?? 0;
+}
+
+/** The same of its children that have ended, and of theirs. */
+export async function endedChildrenCpuUsOf(pid: number): Promise<number> {
+  return (await statOf(pid))?.childrenUs ?? 0;
 }
 
 export async function childrenOf(pid: number): Promise<number[]> {

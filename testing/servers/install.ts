@@ -5,8 +5,9 @@
 import { installKafka } from "./kafka-install.ts";
 import { installK6 } from "./k6-install.ts";
 import { installRedis } from "./redis.ts";
+import { installWrk } from "./wrk-install.ts";
 
-const results = await Promise.allSettled([installKafka(), installRedis(), installK6()]);
+const results = await Promise.allSettled([installKafka(), installRedis(), installK6(), installWrk()]);
 for (const result of results) {
   if (result.status === "rejected") {
     const why = result.reason instanceof Error ? result.reason.message : String(result.reason);

@@ -1,63 +1,28 @@
 /**
  * A Redis server that keeps nothing on disk: the one on the PATH, or Debian's, unpacked into the
- * cache (its packages are downloaded, not installed: no service of the machine is started).
+ * cache (debian-package.ts).
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
-import path from "node:path";
-import { cached, reportToStderr, type Report } from "./cache.ts";
-import { hasCommand, runCommand } from "./command.ts";
+import { reportToStderr, type Report } from "./cache.ts";
+import { debianProgramLacks, installDebianProgram, type InstalledProgram } from "./debian-package.ts";
 import { freePorts, startProcess, type ServerProcess } from "./process.ts";
 
 const READY_MS = 15_000;
-const FOLDER = "redis-debian";
 
-export interface RedisInstallation {
-  readonly command: string;
-  readonly env: Readonly<Record<string, string>>;
-}
+const REDIS = {
+  what: "Redis",
+  package: "redis-server",
+  command: "redis-server",
+  folder: "redis-debian",
+};
 
 /** Why Redis cannot be had on this machine; undefined where it can. */
-export async function redisLacks(): Promise<string | undefined> {
-  if (await hasCommand("redis-server", "--version")) return undefined;
-  if (!(await hasCommand("apt-get", "--version"))) {
-    return "redis-server is missing, and so is apt-get to fetch it: install Redis (redis-server), then start again";
-  }
-  if (process.getuid?.() !== 0) {
-    return "redis-server is missing, and apt-get needs root: install Redis (redis-server), then start again";
-  }
-  return undefined;
-}
+export const redisLacks = (): Promise<string | undefined> => debianProgramLacks(REDIS);
 
-export async function installRedis(report: Report = reportToStderr): Promise<RedisInstallation> {
-  if (await hasCommand("redis-server", "--version")) return { command: "redis-server", env: {} };
-  const folder = await cached(FOLDER, "Redis", report, unpack);
-  const libraries = readdirSync(path.join(folder, "usr", "lib"))
-    .map((name) => path.join(folder, "usr", "lib", name))
-    .filter((each) => readdirSync(each).some((name) => name.includes(".so")));
-  return {
-    command: path.join(folder, "usr", "bin", "redis-server"),
-    env: { LD_LIBRARY_PATH: libraries.join(":") },
-  };
-}
-
-async function unpack(folder: string): Promise<void> {
-  const lacking = await redisLacks();
-  if (lacking !== undefined) throw new Error(`Redis cannot be installed: ${lacking}`);
-  const archives = path.join(folder, "archives");
-  mkdirSync(path.join(archives, "partial"), { recursive: true });
-  await runCommand("apt-get", ["update", "-qq"]);
-  const to = ["-o", `Dir::Cache::archives=${archives}`];
-  const how = ["-y", "-qq", "--no-install-recommends", "--download-only"];
-  await runCommand("apt-get", ["install", ...how, ...to, "redis-server"]);
-  for (const name of readdirSync(archives).filter((each) => each.endsWith(".deb"))) {
-    await runCommand("dpkg", ["-x", path.join(archives, name), folder]);
-  }
-  if (!existsSync(path.join(folder, "usr", "bin", "redis-server"))) {
-    throw new Error("apt-get fetched no package that holds redis-server");
-  }
-}
+export const installRedis = (report: Report = reportToStderr): Promise<InstalledProgram> =>
+  installDebianProgram(REDIS, report);
 
 export interface RedisOptions {
   /** Where it may write; nothing is written as it is configured. */
