@@ -12,7 +12,8 @@ function table(rows: readonly (readonly string[])[]): string[] {
 
 function faultRows(faults: readonly Fault[]): string[] {
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
-  const rows = faults.map(({ what, atMs, afterClicks, recoveryMs, proof }) => [
+  const inTime = [...faults].sort((a, b) => a.atMs - b.atMs);
+  const rows = inTime.map(({ what, atMs, afterClicks, recoveryMs, proof }) => [
     seconds(atMs),
     String(afterClicks),
     what,
