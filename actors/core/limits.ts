@@ -29,6 +29,11 @@ export interface Limits {
   readonly windowRetentionMs: number;
   /** Windows older than this behind the watermark leave memory (their store copy stays). */
   readonly windowMemoryMs: number;
+  /**
+   * Windows behind the watermark that a shard keeps in memory after a save, some 60 bytes each; at
+   * twice as many a save is due. Past it the oldest leave, also while ClickHouse lacks them.
+   */
+  readonly windowMemoryMaxRows: number;
   /** Counts leave for ClickHouse this often; well under the second that an advertiser may wait. */
   readonly countFlushIntervalMs: number;
   /** Raw rows leave for ClickHouse this often (embedded form). */
@@ -89,6 +94,8 @@ export interface Limits {
   readonly catalogueDeadlineMs: number;
   /** A replica of a keyed log looks this often for what others wrote. */
   readonly replicaFollowIntervalMs: number;
+  /** Looked this often for hours that can be rolled up. */
+  readonly rollupIntervalMs: number;
   /** Changed ads leave for ClickHouse this often, at most so many at once. */
   readonly adsProjectIntervalMs: number;
   readonly adsProjectBatchAds: number;
@@ -153,6 +160,7 @@ export const DEFAULT_LIMITS: Limits = {
   stateSaveIntervalMs: 30 * SECOND_MS,
   windowRetentionMs: 3 * HOUR_MS,
   windowMemoryMs: 5 * MINUTE_MS,
+  windowMemoryMaxRows: 524_288,
   countFlushIntervalMs: 400,
   rawIngestIntervalMs: 700,
   rawIngestMaxBytes: 64 * MIB,
@@ -192,6 +200,7 @@ export const DEFAULT_LIMITS: Limits = {
   httpIdleGraceMs: 500,
   catalogueDeadlineMs: 2 * SECOND_MS,
   replicaFollowIntervalMs: 200,
+  rollupIntervalMs: 10 * SECOND_MS,
   adsProjectIntervalMs: SECOND_MS,
   adsProjectBatchAds: 10_000,
   reconnectMinMs: 100,
@@ -234,6 +243,14 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
   [
     "windowRetentionMs ≥ dedupRetentionMs + clockSkewMs + one minute (else a countable click finds its window gone)",
     (l) => l.windowRetentionMs >= l.dedupRetentionMs + l.clockSkewMs + MINUTE_MS,
+  ],
+  [
+    "windowRetentionMs ≥ three hours (else an hour is rolled up that a shard's last counts may not have marked)",
+    (l) => l.windowRetentionMs >= 3 * HOUR_MS,
+  ],
+  [
+    "windowMemoryMaxRows ≥ dedupRunIds (else what gathers between two saves is past the bound by itself)",
+    (l) => l.windowMemoryMaxRows >= l.dedupRunIds,
   ],
   [
     "logRetentionMs ≥ 2 × dedupRetentionMs (else a lost store cannot be rebuilt from the log)",

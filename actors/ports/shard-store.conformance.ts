@@ -34,6 +34,7 @@ function saveOf(nextOffset: number, ids: number, chunk = "chunk"): ShardSave {
       {
         minute: 28_333_333,
         lastChangeOffset: nextOffset - 1,
+        rows: nextOffset * 100,
         chunks: [
           { chunk: 0, bytes: Buffer.from(chunk) },
           { chunk: 300, bytes: Buffer.from("last") },
@@ -73,8 +74,11 @@ export function describeShardStore(name: string, start: () => Promise<ShardStore
         const again = await stores.open(3);
         const stored = again.load()!;
         expect(stored.meta).toEqual(second.meta);
-        expect(stored.minutes).toEqual([{ minute: 28_333_333, lastChangeOffset: 8 }]);
+        expect(stored.minutes).toEqual([{ minute: 28_333_333, lastChangeOffset: 8, rows: 900 }]);
         expect(again.readMinute(28_333_333).map(String)).toEqual(["chunk, rewritten", "last"]);
+        expect(again.readMinute(28_333_333, 0, 1).map(String)).toEqual(["chunk, rewritten"]);
+        expect(again.readMinute(28_333_333, 1, 1).map(String)).toEqual(["last"]);
+        expect(again.readMinute(28_333_333, 301)).toEqual([]);
         expect(stored.runs).toHaveLength(6);
         expect(
           stored.filters

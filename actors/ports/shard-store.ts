@@ -17,7 +17,8 @@
  */
 import type { BucketKey, DedupSave, RunReader, StoredDedup } from "../dedup/dedup-index.ts";
 import type { Run, RunHeader } from "../dedup/run.ts";
-import type { MinuteReader, MinuteSave, StoredMinute } from "../window/window-set.ts";
+import type { MinuteReader } from "../window/parked.ts";
+import type { MinuteSave, StoredMinute } from "../window/window-set.ts";
 
 /** Everything of a shard's fold that is neither an id nor a window. */
 export interface ShardMeta {
@@ -54,7 +55,7 @@ export interface ShardStore extends RunReader, MinuteReader {
   /** All non-empty buckets of a run. @throws STORE_CORRUPT */
   scanRun(header: RunHeader): Iterable<Buffer>;
   readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[];
-  readMinute(minute: number): readonly Buffer[];
+  readMinute(minute: number, fromChunk?: number, mostChunks?: number): readonly Buffer[];
   /** @throws STORE_CORRUPT, STORE_STOPPED */
   save(save: ShardSave): void;
   /** Ids of a state that is being rebuilt, ahead of the first save (T3). */

@@ -135,8 +135,16 @@ export class ShardActor {
   }
 
   /** Counts that ClickHouse lacks; undefined when there is nothing to say. */
-  takeCounts(mostRows: number): CountFlush | undefined {
-    return this.#state.phase === "halted" ? undefined : takeCounts(this.#state, mostRows);
+  takeCounts(mostRows: number, mostParked: number): CountFlush | undefined {
+    // A closed store has no windows to read; its next start sends them.
+    if (this.#closed || this.#state.phase === "halted") return undefined;
+    try {
+      return takeCounts(this.#state, mostRows, mostParked);
+    } catch (error) {
+      const code = isAdtallyError(error) ? error.code : "STATE_IMPOSSIBLE";
+      this.#dispatch({ kind: "halt", code, reason: `counts not read: ${messageOf(error)}` });
+      return undefined;
+    }
   }
 
   /**
@@ -168,7 +176,7 @@ export class ShardActor {
   }
 
   countsNotWritten(flush: CountFlush): void {
-    countsNotWritten(flush);
+    countsNotWritten(this.#state, flush);
   }
 
   save(): void {

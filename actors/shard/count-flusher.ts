@@ -1,7 +1,8 @@
 /**
  * Sends a host's counts to the CountSink: all shards' windows in one insert, then the
  * checkpoints that cover them (O2 of flush.ts). One flush at a time; a failure is retried with
- * backoff, and meanwhile windows only gather (they are absolute, so none is sent twice over).
+ * backoff, and meanwhile windows only gather (they are absolute, so none is sent twice over):
+ * in memory up to a bound, then in the shards' stores, from where all shards catch up side by side.
  */
 import { messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
@@ -9,11 +10,14 @@ import type { Checkpoint, CountSink } from "../ports/count-sink.ts";
 import { sleep, type Clock, type Timer } from "../runtime/clock.ts";
 import { withDeadline } from "../runtime/deadline.ts";
 import type { Logger } from "../runtime/log.ts";
+import { CHUNK_ROWS } from "../window/window-table.ts";
 import type { ShardActor } from "./actor.ts";
 import type { CountFlush } from "./flush.ts";
 
 /** About 12 MB an insert; a larger backlog goes out in turns. */
 const MOST_ROWS = 250_000;
+/** Windows that wait in the shards' stores go out in so many at once: they are read on the event loop. */
+const MOST_PARKED_ROWS = MOST_ROWS / 2;
 const LAST_BACKOFF_MS = 10_000;
 /** A checkpoint whose offset did not move is worth a row only for its watermark. */
 const IDLE_CHECKPOINT_MS = 10_000;
@@ -130,8 +134,10 @@ export class CountFlusher {
   async #flushOnce(): Promise<boolean> {
     const flushes: { actor: ShardActor; flush: CountFlush }[] = [];
     let rowCount = 0;
-    for (const actor of this.#actors()) {
-      const flush = actor.takeCounts(MOST_ROWS - rowCount);
+    const actors = [...this.#actors()];
+    const mostParked = Math.max(CHUNK_ROWS, Math.floor(MOST_PARKED_ROWS / actors.length));
+    for (const actor of actors) {
+      const flush = actor.takeCounts(MOST_ROWS - rowCount, mostParked);
       if (flush === undefined) continue;
       flushes.push({ actor, flush });
       rowCount += flush.rowCount;

@@ -8,7 +8,7 @@ import type { Limits } from "../core/limits.ts";
 import type { ShardStore } from "../ports/shard-store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
-import { isSaveDue, savedState, takeSave } from "./flush.ts";
+import { isMemoryFull, isSaveDue, savedState, takeSave } from "./flush.ts";
 import type { ShardState } from "./state.ts";
 
 export interface StateSaverDeps {
@@ -57,11 +57,13 @@ export class StateSaver {
   saveReplayed(mayMoveStart: boolean): void {
     const { limits, state, store } = this.#deps;
     const { covered, dedup, nextOffset, phase } = state;
-    if (phase !== "recovering" || dedup.unsavedIds < limits.dedupRunIds) return;
+    if (phase !== "recovering") return;
+    const isRunFull = dedup.unsavedIds >= limits.dedupRunIds;
     if (covered === undefined || covered.until < nextOffset) {
-      if (mayMoveStart) this.save();
+      if (mayMoveStart && (isRunFull || isMemoryFull(state))) this.save();
       return;
     }
+    if (!isRunFull) return;
     const runs = dedup.takeRuns(nextOffset);
     if (this.#write(() => store.saveIds(runs))) dedup.saved(runs, []);
   }

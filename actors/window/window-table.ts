@@ -86,8 +86,15 @@ export class WindowTable {
     for (const row of rows) this.#markUnflushed(row);
   }
 
-  unflushAll(): void {
-    for (let row = 0; row < this.#rows; row++) this.#markUnflushed(row);
+  /** Marks the rows from `first` on. */
+  unflushFrom(first: number): void {
+    for (let row = first; row < this.#rows; row++) this.#markUnflushed(row);
+  }
+
+  /** The first row that ClickHouse lacks; the number of rows where it lacks none. */
+  get firstUnflushed(): number {
+    const first = this.#unflushed.indexOf(1);
+    return first === -1 ? this.#rows : first;
   }
 
   /** The chunks that the store lacks, as stored; they count as saved from here on. */

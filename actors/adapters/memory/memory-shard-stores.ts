@@ -9,7 +9,7 @@ interface Saved {
   meta: ShardMeta | undefined;
   readonly runs: Map<string, Run>;
   readonly filters: Map<number, StoredFilters>;
-  readonly minutes: Map<number, { lastChangeOffset: number; chunks: Map<number, Buffer> }>;
+  readonly minutes: Map<number, { lastChangeOffset: number; rows: number; chunks: Map<number, Buffer> }>;
 }
 
 export function memoryShardStores(): ShardStores {
@@ -47,7 +47,11 @@ class MemoryShardStore implements ShardStore {
       meta,
       filters: [...filters.values()],
       runs: [...runs.values()].map(({ slice, run, bucketBits, ids }) => ({ slice, run, bucketBits, ids })),
-      minutes: [...minutes].map(([minute, { lastChangeOffset }]) => ({ minute, lastChangeOffset })),
+      minutes: [...minutes].map(([minute, { lastChangeOffset, rows }]) => ({
+        minute,
+        lastChangeOffset,
+        rows,
+      })),
     };
   }
 
@@ -59,9 +63,10 @@ class MemoryShardStore implements ShardStore {
     return keys.map(({ slice, run, bucket }) => this.#disk.runs.get(`${slice}/${run}`)?.buckets[bucket]);
   }
 
-  readMinute(minute: number): readonly Buffer[] {
+  readMinute(minute: number, fromChunk = 0, mostChunks = Infinity): readonly Buffer[] {
     const chunks = this.#disk.minutes.get(minute)?.chunks ?? new Map<number, Buffer>();
-    return [...chunks].sort(([a], [b]) => a - b).map(([, bytes]) => bytes);
+    const wanted = [...chunks].filter(([chunk]) => chunk >= fromChunk).sort(([a], [b]) => a - b);
+    return wanted.slice(0, mostChunks).map(([, bytes]) => bytes);
   }
 
   saveIds(runs: readonly Run[]): void {
@@ -72,12 +77,14 @@ class MemoryShardStore implements ShardStore {
     this.#disk.meta = meta;
     this.saveIds(runs);
     for (const each of filters) this.#disk.filters.set(each.slice, each);
-    for (const { minute, lastChangeOffset, chunks } of minutes) {
+    for (const { minute, lastChangeOffset, rows, chunks } of minutes) {
       const stored = this.#disk.minutes.get(minute) ?? {
         lastChangeOffset,
+        rows,
         chunks: new Map<number, Buffer>(),
       };
       stored.lastChangeOffset = lastChangeOffset;
+      stored.rows = rows;
       for (const { chunk, bytes } of chunks) stored.chunks.set(chunk, bytes);
       this.#disk.minutes.set(minute, stored);
     }

@@ -7,7 +7,7 @@
  *   r slice(6) run(6)              header of a run:    bucketBits(1) ids(4)
  *   d slice(6) run(6) bucket(2)    bucket of a run:    entries of dedup/run.ts
  *   f slice(6)                     filters of a slice: dedup/stored-filters.ts
- *   n minute(6)                    header of a minute: lastChangeOffset(6)
+ *   n minute(6)                    header of a minute: lastChangeOffset(6) rows(4)
  *   w minute(6) chunk(4)           chunk of a minute:  rows of window-table.ts
  *
  * Values in table files carry RocksDB's own checksums, verified at each read. The write-ahead
@@ -96,7 +96,9 @@ class RocksShardStore implements ShardStore {
     }
     const minutes: StoredMinute[] = [];
     for (const [k, v] of this.#db.scan(all("n"))) {
-      minutes.push({ minute: k.readUIntBE(1, 6), lastChangeOffset: v.readUIntLE(0, 6) });
+      // Earlier versions did not write how many rows a minute has: at least one.
+      const rows = v.length > 6 ? v.readUInt32LE(6) : 1;
+      minutes.push({ minute: k.readUIntBE(1, 6), lastChangeOffset: v.readUIntLE(0, 6), rows });
     }
     const filters = [...this.#db.scan({ ...all("f"), fillCache: false })].map(([k, v]) => ({
       slice: k.readUIntBE(1, 6),
@@ -114,8 +116,8 @@ class RocksShardStore implements ShardStore {
     return this.#db.getMany(keys.map(({ slice, run, bucket }) => bucketKey(slice, run, bucket)));
   }
 
-  readMinute(minute: number): readonly Buffer[] {
-    const range = { gte: chunkKey(minute, 0), lt: chunkKey(minute + 1, 0) };
+  readMinute(minute: number, fromChunk = 0, mostChunks = -1): readonly Buffer[] {
+    const range = { gte: chunkKey(minute, fromChunk), lt: chunkKey(minute + 1, 0), limit: mostChunks };
     return [...this.#db.scan(range)].map(([, value]) => value);
   }
 
@@ -129,9 +131,10 @@ class RocksShardStore implements ShardStore {
     const batch = this.#db.batch();
     putRuns(batch, runs);
     for (const { slice, bytes } of filters) batch.put(filtersKey(slice), bytes);
-    for (const { minute, lastChangeOffset, chunks } of minutes) {
-      const header = Buffer.allocUnsafe(6);
+    for (const { minute, lastChangeOffset, rows, chunks } of minutes) {
+      const header = Buffer.allocUnsafe(10);
       header.writeUIntLE(lastChangeOffset, 0, 6);
+      header.writeUInt32LE(rows, 6);
       batch.put(minuteKey(minute), header);
       for (const { chunk, bytes } of chunks) batch.put(chunkKey(minute, chunk), bytes);
     }
