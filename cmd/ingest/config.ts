@@ -24,7 +24,8 @@ export type IngestConfig = ConfigOf<typeof settings>;
 export const ingestSpec: ProgramSpec<typeof settings> = {
   name: "ingest",
   description:
-    "Carries the click log into ClickHouse's raw table, for servers that have no Kafka table engine.\n" +
+    "Carries the click log into ClickHouse's raw table, for servers that have no Kafka table engine,\n" +
+    "and rolls minutes up into hours, for reports over long times.\n" +
     "One of them is enough; two at once cost time and count nothing twice.",
   settings,
   check: (config) => [

@@ -1,12 +1,16 @@
-/** The raw ingester over Kafka, put together: all shards that any routing generation has had. */
+/**
+ * The raw ingester over Kafka, put together: all shards that any routing generation has had.
+ * Beside it, what else is made in ClickHouse from what is there: the rollup, and the ads' copy.
+ */
 import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
+import { startRollups } from "../../actors/adapters/clickhouse/rollups.ts";
 import { startRawIngester, type RawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import type { KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import { messageOf } from "../../actors/core/errors.ts";
-import { shardsEver } from "../../actors/routing/table.ts";
+import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
@@ -69,6 +73,12 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
     // An insert that hangs ends with this process; the next start sends its rows again.
     await withDeadline(clock, STOP_DEADLINE_MS, "the last insert", ingester.stop()).catch(leave);
   });
+  const inUse = () => shardsInUse(routing.table, clock.now(), limits);
+  const rollups = startRollups({ clickhouse, shards: inUse, limits, clock, logger });
+  // A statement that hangs ends with this process; its hours are made by the next pass of anybody.
+  life.onStop("the rollup", () =>
+    withDeadline(clock, STOP_DEADLINE_MS, "the rollup's statement", rollups.stop()).catch(() => {}),
+  );
   observeRawTable(
     metrics,
     shards,

@@ -13,6 +13,7 @@ import { readRawProgress, startRawIngester } from "../../actors/adapters/clickho
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
+import { startRollups } from "../../actors/adapters/clickhouse/rollups.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
@@ -182,6 +183,10 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       (error: unknown) => {
         progress(`ready without them: reports lag until ClickHouse has taken them (${messageOf(error)})`);
       },
+    );
+    const rollups = startRollups({ clickhouse, shards: () => shards, limits, clock, logger });
+    closing(() =>
+      withDeadline(clock, STOP_DEADLINE_MS, "the rollup's statement", rollups.stop()).catch(() => {}),
     );
     const projector = await startAdsProjector({ changes: catalogue, clickhouse, limits, clock, logger });
     closing(() => withDeadline(clock, STOP_DEADLINE_MS, "the last ads", projector.stop()));

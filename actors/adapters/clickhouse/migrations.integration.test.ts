@@ -26,12 +26,14 @@ describe("migrations", () => {
     expect(tables.map(({ name }) => name)).toEqual([
       "ads",
       "ads_projection_progress",
+      "advertiser_counts_hourly",
       "click_counts",
       "click_counts_daily_verified",
       "click_counts_hourly_verified",
       "clicks_raw",
       "raw_ingest_progress",
       "recount_differences",
+      "rollup_hours",
       "schema_migrations",
       "shard_checkpoints",
     ]);

@@ -28,7 +28,13 @@ export interface ReportTablesOptions {
 }
 
 const LOOK_MS = 5_000;
-const NEEDED = ["click_counts", "shard_checkpoints", "clicks_raw"];
+const NEEDED = [
+  "click_counts",
+  "advertiser_counts_hourly",
+  "rollup_hours",
+  "shard_checkpoints",
+  "clicks_raw",
+];
 
 export function watchReportTables(options: ReportTablesOptions): ReportTables {
   const { clickhouse, clock, logger, whenAway } = options;

@@ -4,7 +4,8 @@
  *
  *  Q1 The watermark is read before the counts, so a row that is called final holds every count
  *     of its window: a checkpoint follows the counts it covers.
- *  Q2 Counts are read with FINAL: the newest version of each (ad, minute, shard), once.
+ *  Q2 Counts are the newest version of each (ad, minute, shard), once; where an hour of theirs is
+ *     read from the rollup, they are what that was made of (report-counts.ts, rollup-hours.ts).
  *  Q3 In an explanation the first ACCEPTED or INVALID_TRAFFIC row, in log order, is the one that
  *     counted; later ones are duplicates whatever they say, as in the actors' fold.
  */
@@ -13,6 +14,8 @@ import { WINDOW_MS, minuteOf, minuteStartMs } from "../../core/time.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
+import { readCounts } from "./report-counts.ts";
+import { HOUR_MS, leastWatermarkMs, validRanges } from "./rollup-hours.ts";
 
 export const GRANULARITY_MS = {
   "1m": WINDOW_MS,
@@ -125,6 +128,11 @@ function idFilters(subject: ReportSubject): {
   };
 }
 
+/** The rollup has advertisers by hour; an ad's or a campaign's minutes are few enough. */
+function hasRollup({ granularity, subject }: ReportQuery): boolean {
+  return GRANULARITY_MS[granularity] >= HOUR_MS && !("adId" in subject) && !("campaignId" in subject);
+}
+
 interface RawRow {
   readonly verdict: string;
   readonly reason: string;
@@ -185,37 +193,15 @@ export interface ReportsDeps {
 }
 
 export function createReports({ clickhouse, limits, shards }: ReportsDeps): Reports {
-  /** Undefined while a shard has told nothing yet. */
-  async function watermarkMs(): Promise<number | undefined> {
-    const inUse = shards();
-    if (inUse.length === 0) return undefined;
-    const [row] = await clickhouse.rows<{ shards: string; watermark_ms: string }>(
-      `SELECT count() AS shards, toUnixTimestamp64Milli(min(newest)) AS watermark_ms
-       FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints
-             WHERE shard IN {shards:Array(UInt16)} GROUP BY shard)`,
-      { shards: inUse },
-    );
-    return Number(row?.shards ?? 0) < inUse.length ? undefined : Number(row!.watermark_ms);
-  }
-
   return {
     async clicksReport(query) {
       const { stepMs, fromMs, points } = reportSpan(query);
-      const finalBeforeMs = await watermarkMs();
-      const { where, parameters } = idFilters(query.subject);
-      const found = await clickhouse.rows<{
-        start: number;
-        clicks: string;
-        invalid: string;
-        duplicates: string;
-      }>(
-        `SELECT toUInt32(intDiv(toUnixTimestamp(minute), {step:UInt32}) * {step:UInt32}) AS start,
-                sum(clicks) AS clicks, sum(invalid) AS invalid, sum(duplicates) AS duplicates
-         FROM ${DATABASE}.click_counts FINAL
-         WHERE ${where} AND minute >= toDateTime({from:UInt32}, 'UTC') AND minute < toDateTime({to:UInt32}, 'UTC')
-         GROUP BY start`,
-        { ...parameters, step: stepMs / 1000, from: fromMs / 1000, to: (fromMs + points * stepMs) / 1000 },
-      );
+      const span = { fromMs, toMs: fromMs + points * stepMs };
+      const [finalBeforeMs, rolledUp] = await Promise.all([
+        leastWatermarkMs(clickhouse, shards()),
+        hasRollup(query) ? validRanges(clickhouse, span) : [],
+      ]);
+      const found = await readCounts(clickhouse, { ...idFilters(query.subject), span, stepMs, rolledUp });
       const byStart = new Map(
         found.map(({ start, clicks, invalid, duplicates }) => [
           start * 1000,

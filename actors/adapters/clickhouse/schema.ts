@@ -165,9 +165,36 @@ const adsProgress: TableSpec = {
   shardBy: "catalogue",
 };
 
+/** Sums of a month are one part and few rows an advertiser: granules as small as that. */
+const rollupTables: readonly TableSpec[] = [
+  {
+    name: "advertiser_counts_hourly",
+    columns: `advertiser_id UInt64, hour DateTime('UTC'),
+  clicks UInt64, invalid UInt64, duplicates UInt64,
+  version UInt64`,
+    engine: "ReplacingMergeTree",
+    version: "version",
+    clauses: `PARTITION BY toYYYYMM(hour)
+ORDER BY (advertiser_id, hour)
+SETTINGS index_granularity = 1024, do_not_merge_across_partitions_select_final = 1`,
+    shardBy: "advertiser_id",
+  },
+
+  // The newest of each time: whichever is later says whether the hour's sums are whole.
+  {
+    name: "rollup_hours",
+    columns: `hour DateTime('UTC'),
+  sealed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+  reopened_at SimpleAggregateFunction(max, DateTime64(3, 'UTC'))`,
+    engine: "AggregatingMergeTree",
+    clauses: "ORDER BY hour",
+    shardBy: "hour",
+  },
+];
+
 /** All tables that hold what adtally knows, as the newest step leaves them. */
 export function allTables(retention: Retention): readonly TableSpec[] {
-  return [...firstTables(retention), adsProgress];
+  return [...firstTables(retention), adsProgress, ...rollupTables];
 }
 
 export function schemaSteps(
@@ -183,6 +210,10 @@ export function schemaSteps(
     {
       name: "how far each catalogue is copied into ads",
       statements: renderTable(database, topology, adsProgress),
+    },
+    {
+      name: "clicks of each advertiser by hour",
+      statements: rollupTables.flatMap((table) => renderTable(database, topology, table)),
     },
   ];
 }

@@ -122,3 +122,26 @@ ORDER BY catalogue;
 
 CREATE TABLE IF NOT EXISTS adtally.ads_projection_progress ON CLUSTER `production` AS adtally.ads_projection_progress_local
 ENGINE = Distributed(`production`, adtally, ads_projection_progress_local, cityHash64(catalogue));
+
+-- step 3: clicks of each advertiser by hour
+CREATE TABLE IF NOT EXISTS adtally.advertiser_counts_hourly_local ON CLUSTER `production` (
+  advertiser_id UInt64, hour DateTime('UTC'),
+  clicks UInt64, invalid UInt64, duplicates UInt64,
+  version UInt64
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/adtally/advertiser_counts_hourly', '{replica}', version)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (advertiser_id, hour)
+SETTINGS index_granularity = 1024, do_not_merge_across_partitions_select_final = 1;
+
+CREATE TABLE IF NOT EXISTS adtally.advertiser_counts_hourly ON CLUSTER `production` AS adtally.advertiser_counts_hourly_local
+ENGINE = Distributed(`production`, adtally, advertiser_counts_hourly_local, cityHash64(advertiser_id));
+
+CREATE TABLE IF NOT EXISTS adtally.rollup_hours_local ON CLUSTER `production` (
+  hour DateTime('UTC'),
+  sealed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+  reopened_at SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/adtally/rollup_hours', '{replica}')
+ORDER BY hour;
+
+CREATE TABLE IF NOT EXISTS adtally.rollup_hours ON CLUSTER `production` AS adtally.rollup_hours_local
+ENGINE = Distributed(`production`, adtally, rollup_hours_local, cityHash64(hour));

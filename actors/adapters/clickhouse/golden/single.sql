@@ -95,3 +95,20 @@ CREATE TABLE IF NOT EXISTS adtally.ads_projection_progress (
   updated_at DateTime64(3, 'UTC')
 ) ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY catalogue;
+
+-- step 3: clicks of each advertiser by hour
+CREATE TABLE IF NOT EXISTS adtally.advertiser_counts_hourly (
+  advertiser_id UInt64, hour DateTime('UTC'),
+  clicks UInt64, invalid UInt64, duplicates UInt64,
+  version UInt64
+) ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (advertiser_id, hour)
+SETTINGS index_granularity = 1024, do_not_merge_across_partitions_select_final = 1;
+
+CREATE TABLE IF NOT EXISTS adtally.rollup_hours (
+  hour DateTime('UTC'),
+  sealed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+  reopened_at SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+) ENGINE = AggregatingMergeTree
+ORDER BY hour;
