@@ -20,6 +20,8 @@ import {
   encodeShardRefusal,
   encodeSubmission,
   encodeSubmissionResult,
+  gather,
+  scatter,
 } from "./shard-codec.ts";
 import type { BatchSource } from "../../intake/batch.ts";
 import type { ClickMessage } from "./click-client.ts";
@@ -231,19 +233,29 @@ describe("ShardService's messages", () => {
   it("are what proto-loader reads and writes", () => {
     const submission = { shard: 4095, count: 2, rows: Buffer.from("rows") };
     const wire = encodeSubmission(2 ** 40, submission);
-    expect(submit.requestDeserialize(wire)).toEqual({ requestId: String(2 ** 40), ...submission });
+    const first = { requestId: String(2 ** 40), ...submission };
+    expect(submit.requestDeserialize(gather([wire, encodeSubmission(1, submission)]))).toEqual({
+      submissions: [first, { ...first, requestId: "1" }],
+    });
+    const theirs = submit.requestSerialize({ submissions: [first, first] });
+    expect(scatter(theirs).map(decodeSubmission)).toEqual([
+      { requestId: 2 ** 40, submission },
+      { requestId: 2 ** 40, submission },
+    ]);
     expect(decodeSubmission(wire)).toEqual({ requestId: 2 ** 40, submission });
     const result = encodeSubmissionResult(7, { offset: 2 ** 50, outcomes: Buffer.from([1, 0]) });
-    expect(submit.responseDeserialize(result)).toMatchObject({ requestId: "7", offset: String(2 ** 50) });
+    expect(submit.responseDeserialize(gather([result]))).toMatchObject({
+      results: [{ requestId: "7", offset: String(2 ** 50) }],
+    });
     expect(decodeShardResult(result)).toMatchObject({ requestId: 7, offset: 2 ** 50, refusal: undefined });
     const refusal = { code: "NOT_OWNER", detail: "moved", retryAfterMs: 3 };
-    expect(submit.responseDeserialize(encodeShardRefusal(8, refusal))).toMatchObject({
-      requestId: "8",
-      refusal,
+    expect(submit.responseDeserialize(gather([encodeShardRefusal(8, refusal)]))).toMatchObject({
+      results: [{ requestId: "8", refusal }],
     });
     expect(decodeShardResult(encodeShardRefusal(8, refusal))).toMatchObject({ requestId: 8, refusal });
   });
   it("damaged, are refused by name", () => {
+    expect(() => scatter(Buffer.from([0x0a, 9, 1]))).toThrow(/malformed message of several/);
     expect(() => decodeSubmission(Buffer.from([0x22, 9, 1]))).toThrow(/malformed ShardSubmission/);
     expect(() => decodeShardResult(Buffer.from([0x22, 2, 0x0a, 9]))).toThrow(
       /malformed ShardSubmissionResult/,

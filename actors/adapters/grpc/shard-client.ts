@@ -14,11 +14,13 @@
  *     socket, of the one before, and each shows the certificate that is current then.
  *  Q6 `clockLeadMs` is what the opening told of the two clocks, to within the time that it took;
  *     a later step of our own clock shows in it at once, one of the host's at the next opening.
+ *  Q7 What is submitted in one turn of the event loop leaves as one message: each costs both ends
+ *     tens of microseconds, and with 64 shards a batch of 1,000 clicks has 64 parts.
  */
 import { Client, credentials } from "@grpc/grpc-js";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { rawServiceOf } from "./protos.ts";
-import { decodeShardResult, encodeSubmission } from "./shard-codec.ts";
+import { decodeShardResult, encodeSubmission, gather, scatter } from "./shard-codec.ts";
 import { HOST_CLOCK_KEY } from "./wire.ts";
 import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import type { PackageDefinition } from "@grpc/proto-loader";
@@ -53,6 +55,9 @@ export interface ShardClient extends ShardPort {
   close(): void;
 }
 
+/** No message grows beyond this by gathering; a single submission may. */
+const GATHERED_MAX_BYTES = 1024 * 1024;
+
 interface InFlight {
   readonly count: number;
   readonly timer: Timer;
@@ -81,6 +86,10 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
   const channelCredentials = deps.credentials ?? credentials.createInsecure();
   const inFlight = new Map<number, InFlight>();
   let link: Link | undefined;
+  /** Encoded in this turn, and not yet on the stream (Q7). */
+  let gathered: Buffer[] = [];
+  let gatheredBytes = 0;
+  let isLeaving = false;
   let isReachable = false;
   /** The host's wall clock less our monotonic one: between these two. */
   let hostClock: { readonly least: number; readonly most: number } | undefined;
@@ -102,9 +111,32 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     return landed;
   }
 
+  function flush(): void {
+    if (gathered.length > 0) link?.stream.write(gather(gathered));
+    gathered = [];
+    gatheredBytes = 0;
+  }
+
+  /** Q7 */
+  function send(message: Buffer): void {
+    if (gatheredBytes + message.length > GATHERED_MAX_BYTES) flush();
+    gathered.push(message);
+    gatheredBytes += message.length;
+    if (isLeaving) return;
+    isLeaving = true;
+    setImmediate(() => {
+      isLeaving = false;
+      flush();
+    });
+  }
+
   function receive(bytes: Buffer): void {
-    const result = decodeShardResult(bytes);
     failures = 0;
+    for (const message of scatter(bytes)) receiveOne(message);
+  }
+
+  function receiveOne(bytes: Buffer): void {
+    const result = decodeShardResult(bytes);
     const landed = land(result.requestId);
     if (landed === undefined) return;
     if (result.refusal !== undefined) landed.reject(errorOf(result.refusal));
@@ -116,6 +148,9 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
     which.opening.cancel();
     which.stream.cancel();
     which.client.close();
+    // Those in it fail with all that is in flight.
+    gathered = [];
+    gatheredBytes = 0;
     link = undefined;
     isReachable = false;
   }
@@ -212,7 +247,7 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
         });
         inFlight.set(requestId, { count: submission.count, timer, resolve, reject });
         clicksInFlight += submission.count;
-        link!.stream.write(encodeSubmission(requestId, submission));
+        send(encodeSubmission(requestId, submission));
       });
     },
     get isReachable() {

@@ -7,7 +7,38 @@ import type { Refusal } from "./click-codec.ts";
 
 const SubmissionTag = { requestId: 0x08, shard: 0x10, count: 0x18, rows: 0x22 };
 const ResultTag = { requestId: 0x08, offset: 0x10, outcomes: 0x1a, refusal: 0x22 };
+/** Of ShardSubmissions and ShardSubmissionResults alike: their only field. */
+const EACH_TAG = 0x0a;
 const NO_BYTES = Buffer.alloc(0);
+
+/** One message of several, as encodeSubmission or encodeSubmissionResult made them. */
+export function gather(messages: readonly Buffer[]): Buffer {
+  const parts: Buffer[] = [];
+  for (const message of messages) {
+    const front = protobuf.Writer.create().uint32(EACH_TAG).uint32(message.length).finish();
+    parts.push(front as Buffer, message);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The messages that were gathered, as views. @throws INPUT_INVALID */
+export function scatter(bytes: Buffer): Buffer[] {
+  const reader = openMessage(bytes);
+  const messages: Buffer[] = [];
+  try {
+    while (reader.pos < bytes.length) {
+      const tag = reader.uint32();
+      if (tag === EACH_TAG) {
+        const length = skipBytes(reader, bytes.length);
+        messages.push(bytes.subarray(reader.pos - length, reader.pos));
+      } else skipField(reader, tag);
+    }
+    assertEnd(reader, bytes.length);
+  } catch (error) {
+    throw malformed("message of several", error);
+  }
+  return messages;
+}
 
 export function encodeSubmission(requestId: number, { shard, count, rows }: Submission): Buffer {
   const writer = protobuf.Writer.create().uint32(SubmissionTag.requestId).uint64(requestId);

@@ -8,6 +8,7 @@
  *     to own others at any time); one that is not is NOT_OWNER, and the stream goes on.
  *  H4 Draining: what comes is NOT_OWNER, what is under way is answered, up to
  *     `drainDeadlineMs`; then the streams end, and with them the connections.
+ *  H5 Answers of one turn of the event loop leave as one message.
  *
  * A stream is opened with the host's metadata: by it a gateway knows that the host is there, and
  * what time the host thinks it is.
@@ -15,7 +16,13 @@
 import { Metadata } from "@grpc/grpc-js";
 import { rowEnd } from "../../block/row.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
-import { decodeSubmission, encodeShardRefusal, encodeSubmissionResult } from "./shard-codec.ts";
+import {
+  decodeSubmission,
+  encodeShardRefusal,
+  encodeSubmissionResult,
+  gather,
+  scatter,
+} from "./shard-codec.ts";
 import { HOST_CLOCK_KEY } from "./wire.ts";
 import { statusOf } from "./status.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
@@ -72,29 +79,38 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
       ended = true;
       endWhenIdle();
     });
+    let answers: { readonly message: Buffer; readonly clicks: number }[] = [];
+    /** H5 */
+    const leave = (): void => {
+      const leaving = answers;
+      answers = [];
+      underWay -= leaving.length;
+      // Ended by the drain: nothing was taken of what came after.
+      if (call.writableEnded) return;
+      call.write(gather(leaving.map(({ message }) => message)), () => {
+        for (const { clicks } of leaving) clicksUnderWay -= clicks;
+        if (clicksUnderWay < limits.mailboxMaxClicks) call.resume();
+        endWhenIdle();
+      });
+      if (underWay === 0) whenIdle?.();
+    };
     call.on("data", (bytes: Buffer) => {
-      let decoded: ReturnType<typeof decodeSubmission>;
+      let decoded: ReturnType<typeof decodeSubmission>[];
       try {
-        decoded = decodeSubmission(bytes);
+        decoded = scatter(bytes).map(decodeSubmission);
       } catch (error) {
         call.emit("error", statusOf(error, limits));
         return;
       }
-      const { requestId, submission } = decoded;
-      clicksUnderWay += submission.count;
-      underWay += 1;
-      if (clicksUnderWay >= limits.mailboxMaxClicks) call.pause();
-      void answer(requestId, submission).then((result) => {
-        underWay -= 1;
-        // Ended by the drain: nothing was taken of what came after.
-        if (call.writableEnded) return;
-        call.write(result, () => {
-          clicksUnderWay -= submission.count;
-          if (clicksUnderWay < limits.mailboxMaxClicks) call.resume();
-          endWhenIdle();
+      for (const { requestId, submission } of decoded) {
+        clicksUnderWay += submission.count;
+        underWay += 1;
+        void answer(requestId, submission).then((message) => {
+          if (answers.length === 0) setImmediate(leave);
+          answers.push({ message, clicks: submission.count });
         });
-        if (underWay === 0) whenIdle?.();
-      });
+      }
+      if (clicksUnderWay >= limits.mailboxMaxClicks) call.pause();
     });
   }
 
