@@ -14,10 +14,6 @@ import { CHUNK_ROWS } from "../window/window-table.ts";
 import type { ShardActor } from "./actor.ts";
 import type { CountFlush } from "./flush.ts";
 
-/** About 12 MB an insert; a larger backlog goes out in turns. */
-const MOST_ROWS = 250_000;
-/** Windows that wait in the shards' stores go out in so many at once: they are read on the event loop. */
-const MOST_PARKED_ROWS = MOST_ROWS / 2;
 const LAST_BACKOFF_MS = 10_000;
 /** A checkpoint whose offset did not move is worth a row only for its watermark. */
 const IDLE_CHECKPOINT_MS = 10_000;
@@ -38,6 +34,8 @@ export class CountFlusher {
   #failures = 0;
   /** Shards whose last flush was held against the sink's own record of it. */
   readonly #met = new WeakSet<ShardActor>();
+  /** A flush failed since the sink was last looked at: it may come back with less than it had. */
+  #isSinkDoubtful = false;
   #stopped = false;
 
   constructor(deps: FlusherDeps, actors: () => Iterable<ShardActor>) {
@@ -112,22 +110,36 @@ export class CountFlusher {
   }
 
   async #flushAll(): Promise<void> {
-    await this.#meetSink();
-    while (!(await this.#flushOnce())) {
-      // More windows than one insert carries: go on at once.
+    try {
+      await this.#meetSink();
+      while (!(await this.#flushOnce())) {
+        // More windows than one insert carries: go on at once.
+      }
+    } catch (error) {
+      this.#isSinkDoubtful = true;
+      throw error;
     }
   }
 
-  /** A sink that was emptied or restored from an old copy is behind what a shard remembers. */
+  /**
+   * A sink that was emptied or restored from an old copy is behind what a shard remembers: found at
+   * first contact, and after each failure, for tables can be dropped and made anew in mid-run too.
+   */
   async #meetSink(): Promise<void> {
-    const strangers = [...this.#actors()].filter((actor) => !this.#met.has(actor));
-    if (strangers.length === 0) return;
+    const actors = [...this.#actors()];
+    const asked = this.#isSinkDoubtful ? actors : actors.filter((actor) => !this.#met.has(actor));
+    if (asked.length === 0) return;
     const checkpoints = await this.#deps.sink.readCheckpoints();
     const offsets = new Map(checkpoints.map(({ shard, offset }) => [shard, offset]));
-    for (const actor of strangers) {
-      await actor.sinkHas(offsets.get(actor.state.identity.shard) ?? -1);
+    for (const actor of asked) {
+      const { shard } = actor.state.identity;
+      const offset = offsets.get(shard) ?? -1;
+      // Counts whose checkpoint failed after them are not lost: what was told for certain decides.
+      const told = this.#lastCheckpoint.get(shard)?.offset ?? Infinity;
+      if (!this.#met.has(actor) || offset < told) await actor.sinkHas(offset);
       this.#met.add(actor);
     }
+    this.#isSinkDoubtful = false;
   }
 
   /** True when nothing is left. */
@@ -135,9 +147,11 @@ export class CountFlusher {
     const flushes: { actor: ShardActor; flush: CountFlush }[] = [];
     let rowCount = 0;
     const actors = [...this.#actors()];
-    const mostParked = Math.max(CHUNK_ROWS, Math.floor(MOST_PARKED_ROWS / actors.length));
+    const mostRows = this.#deps.limits.countFlushMaxRows;
+    // Half an insert is left to what comes meanwhile, whichever shard it is for.
+    const mostParked = Math.max(CHUNK_ROWS, Math.floor(mostRows / 2 / actors.length));
     for (const actor of actors) {
-      const flush = actor.takeCounts(MOST_ROWS - rowCount, mostParked);
+      const flush = actor.takeCounts(mostRows - rowCount, mostParked);
       if (flush === undefined) continue;
       flushes.push({ actor, flush });
       rowCount += flush.rowCount;

@@ -56,6 +56,25 @@ describe("recovery", () => {
     expect(second.sink.counts()).toHaveLength(2);
   });
 
+  test("count tables dropped and made anew in mid-run: each shard sends all of its counts again, not only what changes", async () => {
+    const sink = createMemoryCountSink();
+    const { clock, settled, host, verdicts } = await shardIn({ sink });
+    await verdicts([click(), click({ adId: 7 })]);
+    await settled(host.flushCounts());
+    sink.failNext("unavailable");
+    await verdicts([click({ adId: 8 })]);
+    await expect(settled(host.flushCounts())).rejects.toMatchObject({ code: "COUNT_SINK_UNAVAILABLE" });
+    sink.forget();
+    await clock.advance(1_000);
+    await settled(host.flushCounts());
+    expect(
+      sink
+        .counts()
+        .map(({ adId }) => Number(adId))
+        .sort(),
+    ).toEqual([1001, 7, 8]);
+  });
+
   test("a store that fails in mid-run is destroyed, and the shard comes back from the log", async () => {
     const stores = memoryShardStores();
     let damaged = false;

@@ -14,6 +14,8 @@ export interface MemoryCountSink extends CountSink {
   counts(): readonly CountRow[];
   /** Orders a fault for the next write; orders queue up. */
   failNext(fault: SinkFault): void;
+  /** Its tables are dropped, and made anew. */
+  forget(): void;
 }
 
 export function createMemoryCountSink(): MemoryCountSink {
@@ -66,5 +68,9 @@ export function createMemoryCountSink(): MemoryCountSink {
       ),
     counts: () => [...rows.values()],
     failNext: (fault) => void faults.push(fault),
+    forget() {
+      rows.clear();
+      checkpoints.clear();
+    },
   };
 }
