@@ -1,18 +1,53 @@
-/** What a load test prints: a small table for people, one line of JSON with --json. */
+/**
+ * What load tests and benchmarks print: for people a table, with --json a line of JSON for each
+ * thing that was measured. Names of figures hold their unit.
+ */
 export type Figures = Readonly<Record<string, string | number | undefined>>;
 
-export function print(title: string, figures: Figures, asJson: boolean): void {
+/** One thing that was measured. */
+export interface Line {
+  /** What was done. */
+  readonly test: string;
+  readonly figures: Figures;
+}
+
+const textOf = (value: string | number): string =>
+  typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : value;
+
+/** A line with many figures: one below the other. */
+export function print(test: string, figures: Figures, asJson: boolean): void {
   if (asJson) {
-    console.log(JSON.stringify({ test: title, ...figures }));
+    printLines([{ test, figures }], asJson);
     return;
   }
-  console.log(title);
+  console.log(test);
   const width = Math.max(...Object.keys(figures).map((name) => name.length));
   for (const [name, value] of Object.entries(figures)) {
-    if (value === undefined) continue;
-    const text = typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : value;
-    console.log(`  ${name.padEnd(width)}  ${text}`);
+    if (value !== undefined) console.log(`  ${name.padEnd(width)}  ${textOf(value)}`);
   }
+}
+
+/** Lines with few figures: one table. */
+export function printLines(lines: readonly Line[], asJson: boolean): void {
+  if (asJson) for (const { test, figures } of lines) console.log(JSON.stringify({ test, ...figures }));
+  else for (const line of table(lines)) console.log(line);
+}
+
+/** A table of lines; where the figures of one do not fit into `width`, it goes on below. */
+export function table(lines: readonly Line[], width = 150): string[] {
+  const first = Math.max(0, ...lines.map(({ test }) => test.length));
+  return lines.flatMap(({ test, figures }) => {
+    const rows = [""];
+    for (const [name, value] of Object.entries(figures)) {
+      if (value === undefined) continue;
+      const figure = `${name} ${textOf(value)}`;
+      const row = rows.at(-1)!;
+      if (row === "") rows[rows.length - 1] = figure;
+      else if (first + row.length + figure.length + 5 <= width) rows[rows.length - 1] = `${row} · ${figure}`;
+      else rows.push(figure);
+    }
+    return rows.map((row, i) => `${(i === 0 ? test : "").padEnd(first)}  ${row}`);
+  });
 }
 
 /** The value below which `share` of the sorted ones lie, nearest rank. */

@@ -4,7 +4,7 @@
  *
  * kafkajs would do it in six layers, each copied into a zeroed buffer of the next power of two, and
  * compute CRC-32C byte by byte in JavaScript: 1.0 to 1.9 µs of CPU a row of a full block, where this
- * takes 0.4 to 0.6 (loadtest/bench-kafka.ts), of the 8.6 µs that a click may cost in all.
+ * takes 0.4 to 0.6 (loadtest/bench/log.ts), of the 8.6 µs that a click may cost in all.
  */
 import { createCRC32 } from "hash-wasm";
 import type { Block } from "../../block/block.ts";

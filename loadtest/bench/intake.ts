@@ -1,23 +1,24 @@
 /**
  * CPU per click of the gateway's own work: decode a ClickBatch, judge it, write the rows, copy
  * the parts out, encode the reply. No network, no shard. Run:
- *   node loadtest/bench-intake.ts [--seconds 3] [--batch 1000] [--shards 4] [--click-ids]
- * With `node --cpu-prof loadtest/bench-intake.ts` a profile is written that a browser opens.
+ *   node loadtest/bench/intake.ts [--seconds 3] [--batch 1000] [--shards 4] [--click-ids] [--json]
+ * With `node --cpu-prof loadtest/bench/intake.ts` a profile is written that a browser opens.
  */
 import { parseArgs } from "node:util";
 import { v7 as uuidV7 } from "uuid";
-import { encodeClick, encodeClickBatch } from "../actors/adapters/grpc/click-client.ts";
-import { decodeClickBatch, encodeBatchResult } from "../actors/adapters/grpc/click-codec.ts";
-import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
-import { Verdict } from "../actors/core/verdict.ts";
-import { createBatchIntake } from "../actors/intake/batch.ts";
-import { createIntake } from "../actors/intake/intake.ts";
-import { addGeneration, emptyTable } from "../actors/routing/table.ts";
-import { systemRandom } from "../actors/runtime/clock.ts";
-import { generateKeys } from "../actors/token/keys.ts";
-import { createTokenCodec } from "../actors/token/token.ts";
-import type { IdKey } from "../actors/core/ids.ts";
-import type { Part } from "../actors/intake/row-gather.ts";
+import { encodeClick, encodeClickBatch } from "../../actors/adapters/grpc/click-client.ts";
+import { decodeClickBatch, encodeBatchResult } from "../../actors/adapters/grpc/click-codec.ts";
+import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
+import { Verdict } from "../../actors/core/verdict.ts";
+import { createBatchIntake } from "../../actors/intake/batch.ts";
+import { createIntake } from "../../actors/intake/intake.ts";
+import { addGeneration, emptyTable } from "../../actors/routing/table.ts";
+import { systemRandom } from "../../actors/runtime/clock.ts";
+import { generateKeys } from "../../actors/token/keys.ts";
+import { createTokenCodec } from "../../actors/token/token.ts";
+import type { IdKey } from "../../actors/core/ids.ts";
+import { printLines } from "../lib/report.ts";
+import type { Part } from "../../actors/intake/row-gather.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -25,6 +26,7 @@ const { values: flags } = parseArgs({
     batch: { type: "string", default: "1000" },
     shards: { type: "string", default: "4" },
     "click-ids": { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
   },
 });
 
@@ -81,10 +83,19 @@ async function run(forMs: number): Promise<{ clicks: number; cpuNs: number }> {
   return { clicks, cpuNs: (spent.user + spent.system) * 1_000 };
 }
 
-await run(1_000);
+await run(Math.min(1, Number(flags.seconds)) * 1_000);
 const { clicks, cpuNs } = await run(Number(flags.seconds) * 1_000);
-console.log(
-  `${Math.round(cpuNs / clicks)} ns of CPU a click over ${clicks} clicks in batches of ${perBatch}, ` +
-    `${flags.shards} shards, ${Math.round(messages[0]!.length / perBatch)} bytes a click on the wire ` +
-    `(${replyBytes} reply bytes)`,
+printLines(
+  [
+    {
+      test: `intake: a batch of ${perBatch} judged and sorted over ${flags.shards} shards`,
+      figures: {
+        "CPU µs a click": Math.round(cpuNs / clicks) / 1_000,
+        "bytes a click on the wire": Math.round(messages[0]!.length / perBatch),
+        clicks,
+      },
+    },
+  ],
+  flags.json,
 );
+if (replyBytes === 0) throw new Error("nothing was answered");

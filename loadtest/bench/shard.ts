@@ -2,22 +2,24 @@
  * CPU a click of the shard actors alone: rows in, verdicts out, over the real embedded log
  * (fdatasync), the real RocksDB store and a sink that swallows. No network, no ClickHouse.
  *
- *   node loadtest/bench-shard.ts [--clicks 2000000] [--ads 10000] [--repeats 0.1] [--cpu-prof …]
+ *   node [--cpu-prof] loadtest/bench/shard.ts [--clicks 2000000] [--ads 10000] [--repeats 0.1] [--json]
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
-import { Verdict } from "../actors/core/verdict.ts";
-import { rowsOf, uuidV7, type SimClick } from "../actors/sim/clicks.ts";
-import { openLog, startLoneHost } from "./lib/lone-host.ts";
+import { Verdict } from "../../actors/core/verdict.ts";
+import { rowsOf, uuidV7, type SimClick } from "../../actors/sim/clicks.ts";
+import { openLog, startLoneHost } from "../lib/lone-host.ts";
+import { printLines } from "../lib/report.ts";
 
 const { values } = parseArgs({
   options: {
     clicks: { type: "string", default: "2000000" },
     ads: { type: "string", default: "10000" },
     repeats: { type: "string", default: "0.1" },
+    json: { type: "boolean", default: false },
   },
 });
 const clicks = Number(values.clicks);
@@ -80,15 +82,26 @@ for (let left = clicks; left > 0;) {
 }
 const stats = [...host.actors.values()].map((actor) => actor.state.dedup.stats);
 const counted = [...host.actors.values()].reduce((sum, actor) => sum + actor.state.stats.accepted, 0);
-console.log(
+const sum = (of: (each: (typeof stats)[number]) => number) =>
+  stats.reduce((total, each) => total + of(each), 0);
+const round = (value: number) => Math.round(value * 100) / 100;
+printLines(
   [
-    `clicks answered ${answered}, accepted ${accepted}, counted ${counted}`,
-    `rate            ${Math.round((answered / wallMs) * 1_000).toLocaleString("en")} clicks/s`,
-    `CPU             ${(cpuUs / answered).toFixed(2)} µs a click (all threads)`,
-    `Bloom           ${(stats.reduce((sum, s) => sum + s.bloomBytes, 0) / counted).toFixed(2)} bytes an id`,
-    `store lookups   ${stats.reduce((sum, s) => sum + s.storeLookups, 0)}`,
-    `blocks          ${[...host.actors.values()].reduce((sum, actor) => sum + actor.state.stats.blocks, 0)}`,
-  ].join("\n"),
+    {
+      test: `shard: clicks decided, logged and counted over ${SHARDS} shards`,
+      figures: {
+        "CPU µs a click, all threads": round(cpuUs / answered),
+        "clicks a second": Math.round((answered / wallMs) * 1_000),
+        "Bloom bytes an id": round(sum(({ bloomBytes }) => bloomBytes) / counted),
+        "store look-ups": sum(({ storeLookups }) => storeLookups),
+        blocks: [...host.actors.values()].reduce((total, actor) => total + actor.state.stats.blocks, 0),
+        answered,
+        accepted,
+        counted,
+      },
+    },
+  ],
+  values.json,
 );
 await host.drain();
 await log.close();
