@@ -12,10 +12,11 @@
 import { formatUuid, isUuidV7, uuidV7Ms } from "../../core/ids.ts";
 import { WINDOW_MS, minuteOf, minuteStartMs } from "../../core/time.ts";
 import type { Limits } from "../../core/limits.ts";
+import { sharedRead } from "../../runtime/shared-read.ts";
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
 import { readCounts } from "./report-counts.ts";
-import { HOUR_MS, leastWatermarkMs, validRanges } from "./rollup-hours.ts";
+import { HOUR_MS, clip, readReportState } from "./rollup-hours.ts";
 
 export const GRANULARITY_MS = {
   "1m": WINDOW_MS,
@@ -193,15 +194,20 @@ export interface ReportsDeps {
 }
 
 export function createReports({ clickhouse, limits, shards }: ReportsDeps): Reports {
+  const readState = sharedRead(() => readReportState(clickhouse, shards()));
+
   return {
     async clicksReport(query) {
       const { stepMs, fromMs, points } = reportSpan(query);
       const span = { fromMs, toMs: fromMs + points * stepMs };
-      const [finalBeforeMs, rolledUp] = await Promise.all([
-        leastWatermarkMs(clickhouse, shards()),
-        hasRollup(query) ? validRanges(clickhouse, span) : [],
-      ]);
-      const found = await readCounts(clickhouse, { ...idFilters(query.subject), span, stepMs, rolledUp });
+      const state = await readState();
+      const finalBeforeMs = state.watermarkMs;
+      const found = await readCounts(clickhouse, {
+        ...idFilters(query.subject),
+        span,
+        stepMs,
+        rolledUp: hasRollup(query) ? clip(state.rolledUp, span) : [],
+      });
       const byStart = new Map(
         found.map(({ start, clicks, invalid, duplicates }) => [
           start * 1000,

@@ -31,59 +31,90 @@ export interface TimeRange {
   readonly toMs: number;
 }
 
-/** Undefined while a shard has told nothing yet. */
-export async function leastWatermarkMs(
-  clickhouse: Pick<ClickHouse, "rows">,
-  shards: readonly number[],
-): Promise<number | undefined> {
-  if (shards.length === 0) return undefined;
-  const [row] = await clickhouse.rows<{ shards: string; watermark_ms: string }>(
-    `SELECT count() AS shards, toUnixTimestamp64Milli(min(newest)) AS watermark_ms
-     FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints
-           WHERE shard IN {shards:Array(UInt16)} GROUP BY shard)`,
-    { shards },
-  );
-  return Number(row?.shards ?? 0) < shards.length ? undefined : Number(row!.watermark_ms);
+/** What a report must know before it reads counts. */
+export interface ReportState {
+  /** The least of all shards'; undefined while one of them has told nothing yet. */
+  readonly watermarkMs: number | undefined;
+  /** The hours that the rollup has all of, in order. */
+  readonly rolledUp: readonly TimeRange[];
+}
+
+interface StateRow {
+  readonly shards: string;
+  readonly watermark_ms: string;
+  readonly hours: string;
+  readonly first: number;
+  readonly last: number;
 }
 
 const VALID = "max(sealed_at) > max(reopened_at)";
 /** Reopened so lately that a seal of now could not be told from one before. */
 const NOT_YET = `max(reopened_at) > now64(3, 'UTC') - INTERVAL ${SERVER_SKEW_S} SECOND`;
 
+const hoursHaving = (having: string): string =>
+  `SELECT toUnixTimestamp(hour) AS at FROM ${DATABASE}.rollup_hours GROUP BY hour HAVING ${having}`;
+
+/** One query where the rolled up hours have no gap, which is nearly always. */
+export async function readReportState(
+  clickhouse: Pick<ClickHouse, "rows">,
+  shards: readonly number[],
+): Promise<ReportState> {
+  const [row] = await clickhouse.rows<StateRow>(
+    `SELECT shards, watermark_ms, hours, first, last
+     FROM (SELECT count() AS shards, toUnixTimestamp64Milli(min(newest)) AS watermark_ms
+           FROM (SELECT max(watermark) AS newest FROM ${DATABASE}.shard_checkpoints
+                 WHERE shard IN {shards:Array(UInt16)} GROUP BY shard)) AS progress
+     CROSS JOIN (SELECT count() AS hours, toUInt32(min(at)) AS first, toUInt32(max(at)) AS last
+                 FROM (${hoursHaving(VALID)})) AS rollup`,
+    { shards },
+  );
+  const { first, hours, last, shards: told, watermark_ms } = row!;
+  const isKnown = shards.length > 0 && Number(told) === shards.length;
+  const whole = (last - first) / HOUR_S + 1 === Number(hours);
+  return {
+    watermarkMs: isKnown ? Number(watermark_ms) : undefined,
+    rolledUp: hours === "0" ? [] : whole ? [rangeOf(first, last)] : await hourRanges(clickhouse, VALID),
+  };
+}
+
+const rangeOf = (firstS: number, lastS: number): TimeRange => ({
+  fromMs: firstS * 1_000,
+  toMs: (lastS + HOUR_S) * 1_000,
+});
+
 async function hourRanges(
   clickhouse: Pick<ClickHouse, "rows">,
-  { fromMs, toMs }: TimeRange,
   having: string,
 ): Promise<readonly TimeRange[]> {
   const found = await clickhouse.rows<{ first: number; last: number }>(
     `SELECT toUInt32(min(at)) AS first, toUInt32(max(at)) AS last
-     FROM (SELECT at, at - ${HOUR_S} * row_number() OVER (ORDER BY at) AS island
-           FROM (SELECT toUnixTimestamp(hour) AS at FROM ${DATABASE}.rollup_hours
-                 WHERE hour >= toDateTime({from:UInt32}, 'UTC') AND hour < toDateTime({to:UInt32}, 'UTC')
-                 GROUP BY hour HAVING ${having}))
+     FROM (SELECT at, at - ${HOUR_S} * row_number() OVER (ORDER BY at) AS island FROM (${hoursHaving(having)}))
      GROUP BY island ORDER BY last - first DESC LIMIT ${MAX_RANGES}`,
-    { from: fromMs / 1_000, to: toMs / 1_000 },
   );
-  return found
-    .map(({ first, last }) => ({ fromMs: first * 1_000, toMs: (last + HOUR_S) * 1_000 }))
-    .sort((a, b) => a.fromMs - b.fromMs);
+  return found.map(({ first, last }) => rangeOf(first, last)).sort((a, b) => a.fromMs - b.fromMs);
 }
 
-/** The hours within whole hours that the rollup has all of, in order. */
-export const validRanges = (clickhouse: Pick<ClickHouse, "rows">, within: TimeRange) =>
-  hourRanges(clickhouse, within, VALID);
-
 /** The hours that need no work of the rollup's writer now. */
-export const settledRanges = (clickhouse: Pick<ClickHouse, "rows">, within: TimeRange) =>
-  hourRanges(clickhouse, within, `${VALID} OR ${NOT_YET}`);
+export const settledRanges = (clickhouse: Pick<ClickHouse, "rows">) =>
+  hourRanges(clickhouse, `${VALID} OR ${NOT_YET}`);
+
+/** What of the ranges, in order, lies within. */
+export function clip(ranges: readonly TimeRange[], within: TimeRange): readonly TimeRange[] {
+  return ranges
+    .map(({ fromMs, toMs }) => ({
+      fromMs: Math.max(fromMs, within.fromMs),
+      toMs: Math.min(toMs, within.toMs),
+    }))
+    .filter(({ fromMs, toMs }) => fromMs < toMs);
+}
 
 /** What of `within` the ranges, in order, leave out. */
 export function gapsOf({ fromMs, toMs }: TimeRange, ranges: readonly TimeRange[]): readonly TimeRange[] {
   const gaps: TimeRange[] = [];
   let at = fromMs;
-  for (const range of ranges) {
-    if (range.fromMs > at) gaps.push({ fromMs: at, toMs: Math.min(range.fromMs, toMs) });
-    at = Math.max(at, range.toMs);
+  for (const range of clip(ranges, { fromMs, toMs })) {
+    if (range.fromMs > at) gaps.push({ fromMs: at, toMs: range.fromMs });
+    at = range.toMs;
   }
   if (at < toMs) gaps.push({ fromMs: at, toMs });
   return gaps;

@@ -16,7 +16,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
-import { HOUR_MS, SERVER_SKEW_S, gapsOf, leastWatermarkMs, settledRanges } from "./rollup-hours.ts";
+import { HOUR_MS, SERVER_SKEW_S, gapsOf, readReportState, settledRanges } from "./rollup-hours.ts";
 import type { TimeRange } from "./rollup-hours.ts";
 
 export interface RollupsOptions {
@@ -73,7 +73,7 @@ export function startRollups(options: RollupsOptions): Rollups {
 
   /** U2. */
   async function dueHours(): Promise<readonly TimeRange[]> {
-    const watermarkMs = await leastWatermarkMs(clickhouse, shards());
+    const { watermarkMs } = await readReportState(clickhouse, shards());
     if (watermarkMs === undefined) return [];
     const [oldest] = await clickhouse.rows<{ rows: string; first: number }>(
       `SELECT count() AS rows, toUInt32(min(minute)) AS first FROM ${DATABASE}.click_counts`,
@@ -83,7 +83,7 @@ export function startRollups(options: RollupsOptions): Rollups {
       fromMs: floorTo(oldest.first * 1_000, HOUR_MS),
       toMs: floorTo(watermarkMs - limits.windowRetentionMs, HOUR_MS),
     };
-    return within.toMs <= within.fromMs ? [] : gapsOf(within, await settledRanges(clickhouse, within));
+    return within.toMs <= within.fromMs ? [] : gapsOf(within, await settledRanges(clickhouse));
   }
 
   async function makeAll(): Promise<void> {
