@@ -45,6 +45,9 @@ describe("the import rules", () => {
     ["a part that knows an adapter", "actors/shard/actor.ts", "../adapters/embedded/file-log.ts"],
     ["an adapter that knows a program", "actors/adapters/http/api.ts", "../../../cmd/gateway/gateway.ts"],
     ["the operator that knows the data plane", "operator/plan/plan.ts", "../../actors/shard/state.ts"],
+    ["the planner that does I/O", "operator/plan/plan.ts", "node:fs"],
+    ["the planner that knows what acts", "operator/plan/plan.ts", "../act/act.ts"],
+    ["the custom resources that know the planner", "operator/api/crd.ts", "../plan/plan.ts"],
     ["a folder without a rule", "actors/novelty/a.ts", "../core/ids.ts"],
   ])("refuse %s", (_, path, target) => {
     expect(importFaults([file(path, `import type { A } from "${target}";`)])).toHaveLength(1);
@@ -65,7 +68,11 @@ describe("the import rules", () => {
       ),
       file("cmd/local/main.ts", 'import "commander"; import "../gateway/gateway.ts";'),
       file("loadtest/bench.ts", 'import "../cmd/local/main.ts";'),
-      file("operator/plan/plan.ts", 'import "../../actors/routing/table.ts";'),
+      file(
+        "operator/plan/plan.ts",
+        'import "../../actors/routing/table.ts"; import "../../actors/assignment/assignment.ts"; import "../api/crd.ts";',
+      ),
+      file("operator/controller.ts", 'import "pino"; import "./plan/plan.ts"; import "./api/crd.ts";'),
       file("actors/shard/actor.ts", 'import "node:crypto"; import "../ports/click-log.ts";'),
     ];
     expect(importFaults(fine)).toEqual([]);
