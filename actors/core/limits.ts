@@ -36,6 +36,8 @@ export interface Limits {
   readonly windowMemoryMaxRows: number;
   /** Counts leave for ClickHouse this often; well under the second that an advertiser may wait. */
   readonly countFlushIntervalMs: number;
+  /** Windows in one insert, about 50 bytes each; a larger backlog goes out in turns. */
+  readonly countFlushMaxRows: number;
   /** Raw rows leave for ClickHouse this often (embedded form). */
   readonly rawIngestIntervalMs: number;
   readonly rawIngestMaxBytes: number;
@@ -162,6 +164,7 @@ export const DEFAULT_LIMITS: Limits = {
   windowMemoryMs: 5 * MINUTE_MS,
   windowMemoryMaxRows: 524_288,
   countFlushIntervalMs: 400,
+  countFlushMaxRows: 250_000,
   rawIngestIntervalMs: 700,
   rawIngestMaxBytes: 64 * MIB,
   routingLeadMs: 3 * MINUTE_MS,
