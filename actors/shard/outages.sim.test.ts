@@ -228,7 +228,7 @@ test("fault 10: ClickHouse is down for an hour and ads are many: memory keeps it
         byMinute.set(minute, (byMinute.get(minute) ?? new Set()).add(adId));
         const key = `${adId}@${minute}`;
         expected.set(key, (expected.get(key) ?? 0) + 1);
-        if (!begunAt.has(key)) begunAt.set(key, offset);
+        if (!begunAt.has(key)) begunAt.set(key, offset!);
       }
       await clock.advance(2 * SECOND_MS);
       const { stats, unflushed } = world.state.windows;
