@@ -26,7 +26,7 @@ async function bench(...args: readonly string[]) {
   return { code, stdout, stderr, out };
 }
 
-test("prints each line of the quick benches as JSON, and keeps it", { timeout: 60_000 }, async () => {
+test("prints each line of the quick benches as JSON, and keeps it", { timeout: 120_000 }, async () => {
   const names = ["token", "route", "dedup", "window", "block"];
   const { code, stdout, stderr, out } = await bench("--only", names.join(","), "--quick", "--json");
   expect(stderr).not.toContain("failed");

@@ -104,6 +104,14 @@ export const BENCHES: readonly BenchKind[] = [
     shown: REDIRECTS,
   },
   {
+    name: "click-to-queryable",
+    what: "how soon a click is in its advertiser's report, at 10,000 clicks a second",
+    script: "click-to-queryable.ts",
+    args: ["--rate", "10000", "--clicks", "100000"],
+    quickArgs: ["--rate", "500", "--clicks", "1000"],
+    shown: ["sent", "seen", "click to queryable", "report p99"],
+  },
+  {
     name: "recovery",
     what: "a shard after kill -9, and with its volume lost",
     script: "recovery.ts",
