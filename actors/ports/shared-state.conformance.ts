@@ -1,5 +1,5 @@
 /**
- * What every SharedState adapter must do: H1 to H3 of shared-state.ts, under faults. A fault that
+ * What every SharedState adapter must do: H1 to H4 of shared-state.ts, under faults. A fault that
  * an adapter has no hook for is skipped, and the test's name says so.
  */
 import fc from "fast-check";
@@ -102,6 +102,32 @@ export function describeSharedState(name: string, factory: SharedStateFactory): 
         expect(await first.read()).toBe("of the second");
         await first.publish("of the first again");
         expect(await second.read()).toBe("of the first again");
+      });
+    });
+
+    describe("H4: of those who replace one text at the same time one succeeds", () => {
+      it("replaces what stands, and nothing else", async () => {
+        const [one, other] = [harness.open(), harness.open()];
+        expect(await one.replace("never published", "x")).toBe(false);
+        expect(await one.replace(undefined, "first")).toBe(true);
+        expect(await other.replace(undefined, "x")).toBe(false);
+        expect(await other.replace("first", "second")).toBe(true);
+        expect(await one.replace("first", "x")).toBe(false);
+        expect(await one.read()).toBe("second");
+        const watcher = watched(harness.open());
+        expect(await one.replace("second", "third")).toBe(true);
+        await untilLast(watcher, "third");
+      });
+
+      it("lets one of many win, and shows the others what won", async () => {
+        let stands: string | undefined;
+        for (let round = 0; round < 8; round += 1) {
+          const programs = Array.from({ length: 6 }, () => harness.open());
+          const won = await Promise.all(programs.map((state, i) => state.replace(stands, `${round}/${i}`)));
+          expect(won.filter(Boolean)).toHaveLength(1);
+          stands = `${round}/${won.indexOf(true)}`;
+          for (const state of programs) expect(await state.read()).toBe(stands);
+        }
       });
     });
 

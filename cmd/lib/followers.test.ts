@@ -26,6 +26,11 @@ function document() {
       text = next;
       for (const watcher of watchers) watcher(next);
     },
+    async replace(current, next) {
+      if (text !== current) return false;
+      await state.publish(next);
+      return true;
+    },
     watch(onText) {
       watchers.add(onText);
       return { close: () => void watchers.delete(onText) };

@@ -72,6 +72,15 @@ describe("a shared file", () => {
   const has = (texts: readonly string[], text: string) =>
     expect.poll(() => texts.at(-1), { interval: 5, timeout: 3_000 }).toBe(text);
 
+  it("takes over from a program that was killed while it replaced the text", async () => {
+    await writeFile(`${file}.held`, "");
+    const state = createFileSharedState({ ...options, path: file, deadlineMs: 300 });
+    await expect(state.replace(undefined, "1")).rejects.toMatchObject({ code: "SHARED_STATE_UNAVAILABLE" });
+    await expect.poll(() => open().read(), { timeout: 3_000 }).toBe("1");
+    expect(await state.replace("1", "2")).toBe(true);
+    expect(await readdir(folder)).toEqual(["assignment.json"]);
+  });
+
   it("leaves nothing beside it", async () => {
     const state = open();
     await Promise.all(["a", "b"].map((text) => state.publish(text)));

@@ -7,6 +7,8 @@
  *     edit in place, a swapped symbolic link), one look at a time, so that texts keep their order.
  *  F3 A text that was being written in place while it was read is read again.
  *  F4 A file that is gone, or cannot be read, changes nothing for watchers.
+ *  F5 Whoever replaces a text holds a file beside it while he compares and renames, so that of two
+ *     programs one replaces. One that was left by a killed program is taken over after `deadlineMs`.
  */
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
@@ -26,6 +28,10 @@ export interface FileSharedStateOptions {
   readonly logger: Logger;
 }
 
+const HELD_LOOK_MS = 5;
+/** Of all documents of this process: names what is written beside them. */
+let publications = 0;
+
 interface Watcher {
   readonly onText: (text: string) => void;
   seen: string | undefined;
@@ -36,7 +42,6 @@ export function createFileSharedState(options: FileSharedStateOptions): SharedSt
   const watchers = new Set<Watcher>();
   let looked = "";
   let isLooking = false;
-  let publications = 0;
   let publishing: Promise<void> = Promise.resolve();
 
   const attempt = async <T>(what: string, work: Promise<T>): Promise<T> => {
@@ -49,10 +54,17 @@ export function createFileSharedState(options: FileSharedStateOptions): SharedSt
     }
   };
 
-  const write = async (text: string): Promise<void> => {
+  /** F1. `within` is given what puts the text, written already, in its place. */
+  const write = async <T>(text: string, within: (put: () => Promise<void>) => Promise<T>): Promise<T> => {
     await mkdir(path.dirname(file), { recursive: true });
     publications += 1;
     const beside = `${file}.${process.pid}-${publications}.tmp`;
+    let isPut = false;
+    const put = async (): Promise<void> => {
+      await rename(beside, file);
+      isPut = true;
+    };
+    let result: T;
     try {
       const handle = await open(beside, "w");
       try {
@@ -61,12 +73,54 @@ export function createFileSharedState(options: FileSharedStateOptions): SharedSt
       } finally {
         await handle.close();
       }
-      await rename(beside, file);
+      result = await within(put);
+      if (!isPut) await rm(beside, { force: true });
     } catch (error) {
       await rm(beside, { force: true });
       throw error;
     }
     await nodeFiles.syncDir(path.dirname(file));
+    return result;
+  };
+
+  /** F5 */
+  const holding = async <T>(work: () => Promise<T>): Promise<T> => {
+    const held = `${file}.held`;
+    for (;;) {
+      try {
+        await (await open(held, "wx")).close();
+        break;
+      } catch (error) {
+        if (!hasCode(error, "EEXIST")) throw error;
+      }
+      const since = await stat(held).catch(() => undefined);
+      if (since !== undefined && clock.now() - since.mtimeMs > deadlineMs) await rm(held, { force: true });
+      else await new Promise<void>((resolve) => clock.after(HELD_LOOK_MS, resolve));
+    }
+    try {
+      return await work();
+    } finally {
+      await rm(held, { force: true });
+    }
+  };
+
+  const current = async (): Promise<string | undefined> => {
+    try {
+      return await readFile(file, "utf8");
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  };
+
+  /** One after the other: the last one called is the one that stays. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const own = publishing.then(work);
+    publishing = own.then(
+      () => undefined,
+      () => undefined,
+    );
+    return attempt("writing", own);
   };
 
   const tell = (watcher: Watcher, text: string): void => {
@@ -107,21 +161,20 @@ export function createFileSharedState(options: FileSharedStateOptions): SharedSt
   };
 
   return {
-    read: () =>
-      attempt(
-        "reading",
-        readFile(file, "utf8").catch((error: unknown) => {
-          if (isMissing(error)) return undefined;
-          throw error;
-        }),
-      ),
+    read: () => attempt("reading", current()),
 
-    publish(text) {
-      // One after the other: the last one called is the one that stays.
-      const own = publishing.then(() => write(text));
-      publishing = own.catch(() => undefined);
-      return attempt("writing", own);
-    },
+    publish: (text) => inTurn(() => write(text, (put) => put())),
+
+    replace: (expected, text) =>
+      inTurn(() =>
+        write(text, (put) =>
+          holding(async () => {
+            if ((await current()) !== expected) return false;
+            await put();
+            return true;
+          }),
+        ),
+      ),
 
     watch(onText) {
       const watcher: Watcher = { onText, seen: undefined };
@@ -137,6 +190,8 @@ async function identityOf(file: string): Promise<string> {
   return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+const isMissing = (error: unknown): boolean => hasCode(error, "ENOENT");
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -54,6 +54,13 @@ redis.call('HSET', KEYS[1], 'version', ARGV[1], 'text', ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[1])
 return 0`;
 
+/** As PUT, where the version that stands is the one given (H4 of ports/shared-state.ts). */
+const REPLACE = `
+if (tonumber(redis.call('HGET', KEYS[1], 'version') or '0') or 0) ~= tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'text', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[1])
+return 1`;
+
 const PUBLISH_ATTEMPTS = 5;
 
 export function createRedisSharedState(deps: RedisSharedStateDeps): RedisSharedState {
@@ -134,19 +141,39 @@ export function createRedisSharedState(deps: RedisSharedStateDeps): RedisSharedS
     await redis.run(`writing ${at}`, () => Promise.reject(new Error("others publish at the same time")));
   };
 
+  const replace = async (current: string | undefined, text: string): Promise<boolean> => {
+    await refresh();
+    const { version } = held;
+    if ((version === 0 ? undefined : held.text) !== current) return false;
+    lastOffered = Math.max(clock.now(), version + 1, lastOffered + 1); // D1
+    const offered: Held = { version: lastOffered, text };
+    const taken = await redis.run(`replacing ${at}`, (client) =>
+      client.eval(REPLACE, 1, at, offered.version, text, channel, version),
+    );
+    if (Number(taken) !== 1) return false;
+    takeUp(offered);
+    return true;
+  };
+
+  /** One after the other: the last one called is the one that stays. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    keepCurrent();
+    const own = publishing.then(work);
+    publishing = own.then(
+      () => undefined,
+      () => undefined,
+    );
+    return own;
+  };
+
   return {
     async read() {
       await refresh();
       return held.version === 0 ? undefined : held.text;
     },
 
-    publish(text) {
-      keepCurrent();
-      // One after the other: the last one called is the one that stays.
-      const own = publishing.then(() => publish(text));
-      publishing = own.catch(() => undefined);
-      return own;
-    },
+    publish: (text) => inTurn(() => publish(text)),
+    replace: (current, text) => inTurn(() => replace(current, text)),
 
     watch(onText) {
       const watcher: Watcher = { onText, seen: 0 };
