@@ -139,6 +139,20 @@ describe("raw ingester", () => {
     expect(await places()).toEqual(["0:0:0", "1:0:0"]);
   });
 
+  test("R6 tables dropped and made anew in mid-run lacked all rows from before", async () => {
+    await log.append(0, block(0, 1, 1, 1));
+    await (await start([0])).drain();
+    const { clickhouse } = fixture;
+    await clickhouse.command("RENAME TABLE adtally.clicks_raw TO adtally.away");
+    await log.append(0, block(0, 1, 2, 1));
+    await expect(ingester!.drain()).rejects.toMatchObject({ code: "COUNT_SINK_REJECTED" });
+    for (const table of ["away", "raw_ingest_progress"])
+      await clickhouse.command(`TRUNCATE TABLE adtally.${table}`);
+    await clickhouse.command("RENAME TABLE adtally.away TO adtally.clicks_raw");
+    await ingester!.drain();
+    expect(await places()).toEqual(["0:0:0", "0:1:0"]);
+  });
+
   test("R5 the loop survives an engine that is killed, and loses nothing", async () => {
     await start([0]);
     for (let sequence = 1; sequence <= 30; sequence++) {

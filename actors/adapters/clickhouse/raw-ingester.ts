@@ -8,6 +8,8 @@
  *  R3 A damaged or unknown block is quarantined: logged with its place, counted, passed over.
  *  R4 An offset that retention took is an alarm: that shard stops, by name; others go on.
  *  R5 One insert at a time, of at most rawIngestMaxBytes; failures back off.
+ *  R6 After a failure the table says where to go on: one that was dropped and made anew meanwhile,
+ *     or restored from an old copy, gets what it lacks.
  */
 import type { LogRecord } from "../../block/block.ts";
 import { ROW_COLUMNS } from "../../block/row.ts";
@@ -91,8 +93,20 @@ export async function startRawIngester(options: RawIngesterOptions): Promise<Raw
   let stopped = false;
   let underWay: Promise<boolean> | undefined;
 
-  const known = await readRawProgress(clickhouse);
-  for (const shard of shards) progress.set(shard, known.get(shard) ?? (await log.bounds(shard)).earliest);
+  let isTableDoubtful = false;
+
+  async function meetTable(): Promise<void> {
+    const known = await readRawProgress(clickhouse);
+    for (const shard of shards) {
+      const next = known.get(shard) ?? (await log.bounds(shard)).earliest;
+      const sent = progress.get(shard) ?? next;
+      // One insert more may have been sent than is recorded (R2).
+      if (next < sent)
+        logger.warn({ partition: shard, next, sent }, "raw ingest: sent again from what is recorded");
+      progress.set(shard, next);
+    }
+  }
+  await meetTable();
 
   function quarantine(shard: number, offset: number, why: string): void {
     quarantined += 1;
@@ -186,9 +200,14 @@ export async function startRawIngester(options: RawIngesterOptions): Promise<Raw
   /** One at a time, whoever asks (R5). */
   async function step(): Promise<boolean> {
     while (underWay !== undefined) await underWay.catch(() => undefined);
-    underWay = ingestOnce();
+    underWay = isTableDoubtful ? meetTable().then(ingestOnce) : ingestOnce();
     try {
-      return await underWay;
+      const hasMore = await underWay;
+      isTableDoubtful = false;
+      return hasMore;
+    } catch (error) {
+      isTableDoubtful = true;
+      throw error;
     } finally {
       underWay = undefined;
     }
