@@ -15,7 +15,7 @@ import { AdtallyError, messageOf } from "../core/errors.ts";
 export interface ShardOwner {
   readonly host: string;
   readonly epoch: number;
-  /** Since when no live generation routes to the shard, by its publisher's clock; it may be given up (plan.ts). */
+  /** Since when no live generation routes to the shard, by its publisher's clock; it may be given up (keep.ts). */
   readonly unroutedSinceMs?: number;
 }
 

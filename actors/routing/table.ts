@@ -100,6 +100,23 @@ export function generationAt(
 }
 
 /**
+ * What makes `newest` as wanted, or undefined where it is. `splits`: of all ads that are to be split,
+ * others are merged; undefined: as they are.
+ */
+export function changeTo(
+  newest: Generation | undefined,
+  shardCount: number,
+  splits?: ReadonlyMap<IdKey, number>,
+): RoutingChange | undefined {
+  const current = newest?.splits ?? new Map<IdKey, number>();
+  const wanted = splits ?? current;
+  const split = new Map([...wanted].filter(([adId, ways]) => current.get(adId) !== ways));
+  const merge = [...current.keys()].filter((adId) => !wanted.has(adId));
+  const isSame = newest?.shardCount === shardCount && split.size === 0 && merge.length === 0;
+  return isSame ? undefined : { shardCount, split, merge };
+}
+
+/**
  * The table with one generation more. It takes force after the lead; the very first has nothing
  * to be told apart from and holds for all time before it, too.
  * @throws INPUT_INVALID, naming the part of the change that cannot be.
