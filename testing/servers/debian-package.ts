@@ -3,7 +3,7 @@
  * and the machine lacks, unpacked into the cache. Packages are downloaded and not installed: no
  * service of the machine is started, no file outside the cache is written but apt's own lists.
  */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { cached, type Report } from "./cache.ts";
 import { hasCommand, runCommand } from "./command.ts";
@@ -49,7 +49,7 @@ export async function installDebianProgram(
   if (await isOnPath(command)) return { command, env: {} };
   const folder = await cached(name, what, report, (into) => unpack(program, into));
   const libraries = path.join(folder, "usr", "lib");
-  const withLibraries = readdirSync(libraries)
+  const withLibraries = (existsSync(libraries) ? readdirSync(libraries) : [])
     .map((each) => path.join(libraries, each))
     .filter((each) => readdirSync(each).some((file) => file.includes(".so")));
   return {
@@ -61,16 +61,22 @@ export async function installDebianProgram(
 async function unpack(program: DebianProgram, folder: string): Promise<void> {
   const lacking = await debianProgramLacks(program);
   if (lacking !== undefined) throw new Error(`${program.what} cannot be installed: ${lacking}`);
+  await unpackDebianPackages([program.package], folder);
+  if (!existsSync(path.join(folder, "usr", "bin", program.command))) {
+    throw new Error(`apt-get fetched no package that holds ${program.command}`);
+  }
+}
+
+/** The packages with all that they depend on and the machine lacks. */
+export async function unpackDebianPackages(packages: readonly string[], folder: string): Promise<void> {
   const archives = path.join(folder, "archives");
   mkdirSync(path.join(archives, "partial"), { recursive: true });
   await runCommand("apt-get", ["update", "-qq"]);
   const to = ["-o", `Dir::Cache::archives=${archives}`];
   const how = ["-y", "-qq", "--no-install-recommends", "--download-only"];
-  await runCommand("apt-get", ["install", ...how, ...to, program.package]);
+  await runCommand("apt-get", ["install", ...how, ...to, ...packages]);
   for (const name of readdirSync(archives).filter((each) => each.endsWith(".deb"))) {
     await runCommand("dpkg", ["-x", path.join(archives, name), folder]);
   }
-  if (!existsSync(path.join(folder, "usr", "bin", program.command))) {
-    throw new Error(`apt-get fetched no package that holds ${program.command}`);
-  }
+  rmSync(archives, { recursive: true });
 }
