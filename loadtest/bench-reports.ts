@@ -20,7 +20,7 @@ import { DEFAULT_RETENTION } from "../actors/adapters/clickhouse/schema.ts";
 import { DEFAULT_LIMITS } from "../actors/core/limits.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
 import { silentLogger } from "../actors/runtime/log.ts";
-import { generateMinutes, generateOlderHours, keptShape } from "./bench-reports/generate.ts";
+import { generateMinutes, generateOlderHours, keptShape, untilMerged } from "./bench-reports/generate.ts";
 import { rollUp } from "./bench-reports/roll-up.ts";
 import { measure } from "./bench-reports/measure.ts";
 import { MINUTE_DAYS } from "./bench-reports/shape.ts";
@@ -63,6 +63,8 @@ try {
     (await rollUp(clickhouse, shape, shards, untilMs, say)) &&
     (await generateOlderHours(clickhouse, shape, untilMs, say));
   if (whole) {
+    say("waiting for merges");
+    await untilMerged(clickhouse);
     console.table(
       await clickhouse.rows(
         `SELECT table, partition, count() AS parts, sum(parts.rows) AS rows, formatReadableSize(sum(bytes_on_disk)) AS size

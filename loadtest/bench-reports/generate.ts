@@ -3,6 +3,7 @@
  * so a folder that was kept goes on where an earlier run left off.
  */
 import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
+import { sleep, systemClock } from "../../actors/runtime/clock.ts";
 import { FIRST_ADVERTISER, MINUTES, MINUTE_DAYS, minuteRows, timeSlices, type Shape } from "./shape.ts";
 
 const YEAR_DAYS = 365;
@@ -91,6 +92,21 @@ export const generateOlderHours = (
   untilMs: number,
   say: (line: string) => void,
 ): Promise<boolean> => runPieces(clickhouse, olderHourPieces(shape), untilMs, say);
+
+const MERGES_LOOK_MS = 1_000;
+const MERGES_DEADLINE_MS = 180_000;
+
+/** Waits until the engine has merged what it wants to: that is work of the making, not of the questions. */
+export async function untilMerged(clickhouse: ClickHouse): Promise<void> {
+  const giveUpAt = performance.now() + MERGES_DEADLINE_MS;
+  while (performance.now() < giveUpAt) {
+    const [merges] = await clickhouse.rows<{ running: string }>(
+      "SELECT count() AS running FROM system.merges",
+    );
+    if (merges!.running === "0") return;
+    await sleep(systemClock, MERGES_LOOK_MS);
+  }
+}
 
 const HOUR_PARTS = 8;
 

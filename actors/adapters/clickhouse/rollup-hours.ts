@@ -25,6 +25,8 @@ export const REOPENED_AFTER_MS = HOUR_MS;
 export const SERVER_SKEW_S = 60;
 /** Ranges that a query names at the most; hours of further ones are read from minutes. */
 const MAX_RANGES = 32;
+/** For the writer, which would else make the hours of the further ones for nothing. */
+const ALL_RANGES = 1_000_000;
 
 export interface TimeRange {
   readonly fromMs: number;
@@ -73,7 +75,8 @@ export async function readReportState(
   const whole = (last - first) / HOUR_S + 1 === Number(hours);
   return {
     watermarkMs: isKnown ? Number(watermark_ms) : undefined,
-    rolledUp: hours === "0" ? [] : whole ? [rangeOf(first, last)] : await hourRanges(clickhouse, VALID),
+    rolledUp:
+      hours === "0" ? [] : whole ? [rangeOf(first, last)] : await hourRanges(clickhouse, VALID, MAX_RANGES),
   };
 }
 
@@ -85,18 +88,20 @@ const rangeOf = (firstS: number, lastS: number): TimeRange => ({
 async function hourRanges(
   clickhouse: Pick<ClickHouse, "rows">,
   having: string,
+  most: number,
 ): Promise<readonly TimeRange[]> {
   const found = await clickhouse.rows<{ first: number; last: number }>(
     `SELECT toUInt32(min(at)) AS first, toUInt32(max(at)) AS last
      FROM (SELECT at, at - ${HOUR_S} * row_number() OVER (ORDER BY at) AS island FROM (${hoursHaving(having)}))
-     GROUP BY island ORDER BY last - first DESC LIMIT ${MAX_RANGES}`,
+     GROUP BY island ORDER BY last - first DESC LIMIT {most:UInt32}`,
+    { most },
   );
   return found.map(({ first, last }) => rangeOf(first, last)).sort((a, b) => a.fromMs - b.fromMs);
 }
 
 /** The hours that need no work of the rollup's writer now. */
 export const settledRanges = (clickhouse: Pick<ClickHouse, "rows">) =>
-  hourRanges(clickhouse, `${VALID} OR ${NOT_YET}`);
+  hourRanges(clickhouse, `${VALID} OR ${NOT_YET}`, ALL_RANGES);
 
 /** What of the ranges, in order, lies within. */
 export function clip(ranges: readonly TimeRange[], within: TimeRange): readonly TimeRange[] {

@@ -155,6 +155,19 @@ test("a crash before the seal, two writers at once and repeated passes change no
   expect(await clicksOf("1d", BASE_MS, BASE_MS + 2 * DAY_MS)).toBe(150);
 });
 
+test("with more gaps than a report can name, the rest is read from minutes", async () => {
+  const hours = 100;
+  await write(...Array.from({ length: hours }, (_, hour) => count({ atMs: BASE_MS + hour * HOUR_MS })));
+  await watermark(BASE_MS + hours * HOUR_MS + RETENTION_MS);
+  await rollups.pass();
+  await write(
+    ...Array.from({ length: hours / 2 }, (_, n) => count({ atMs: BASE_MS + 2 * n * HOUR_MS, version: 2 })),
+  );
+  expect((await valid()).length).toBeLessThan(hours / 2);
+  await rollups.pass();
+  expect(await clicksOf("1h", BASE_MS, BASE_MS + hours * HOUR_MS)).toBe(5 * hours);
+});
+
 test("one statement makes the hours of one day at the most, the newest first", () => {
   const range = (from: number, to: number) => ({
     fromMs: BASE_MS + from * HOUR_MS,
