@@ -112,6 +112,14 @@ export const BENCHES: readonly BenchKind[] = [
     shown: ["sent", "seen", "click to queryable", "report p99"],
   },
   {
+    name: "reports",
+    what: "report queries over 10 million minutes (npm run bench:reports has 300 million)",
+    script: "bench-reports.ts",
+    args: ["--rows", "10000000", "--ads", "500000", "--queries", "100"],
+    quickArgs: ["--rows", "300000", "--ads", "10000", "--queries", "5"],
+    shown: ["p50", "p99", "8 at once: p99", "engine CPU ms", "rows read"],
+  },
+  {
     name: "recovery",
     what: "a shard after kill -9, and with its volume lost",
     script: "recovery.ts",

@@ -10,7 +10,10 @@ import type { BenchKind } from "./benches.ts";
 const FOLDER = fileURLToPath(new URL("../", import.meta.url));
 const DEADLINE_MS = 30 * 60_000;
 
-const printed = z.looseObject({ test: z.string() }).catchall(z.union([z.string(), z.number()]));
+/** A line says what it did as `test`, one of bench-reports.ts as the `question` that it asked. */
+const printed = z
+  .object({ test: z.string().optional(), question: z.string().optional() })
+  .catchall(z.union([z.string(), z.number()]));
 
 export interface BenchRun {
   readonly lines: readonly Line[];
@@ -42,8 +45,9 @@ export async function runBench(bench: BenchKind, isQuick: boolean): Promise<Benc
 function parse(text: string): Line | undefined {
   if (!text.startsWith("{")) return undefined;
   try {
-    const { test, ...figures } = printed.parse(JSON.parse(text));
-    return { test, figures };
+    const { test, question, ...figures } = printed.parse(JSON.parse(text));
+    const name = test ?? (question === undefined ? undefined : `report: ${question}`);
+    return name === undefined ? undefined : { test: name, figures };
   } catch {
     return undefined;
   }
