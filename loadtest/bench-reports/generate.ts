@@ -4,7 +4,7 @@
  */
 import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { sleep, systemClock } from "../../actors/runtime/clock.ts";
-import { FIRST_ADVERTISER, MINUTES, MINUTE_DAYS, minuteRows, timeSlices, type Shape } from "./shape.ts";
+import { MINUTES, MINUTE_DAYS, advertiserRanges, minuteRows, timeSlices, type Shape } from "./shape.ts";
 
 const YEAR_DAYS = 365;
 const DAY_S = 86_400;
@@ -85,13 +85,12 @@ export const generateMinutes = (
   say: (line: string) => void,
 ): Promise<boolean> => runPieces(clickhouse, minutePieces(shape), untilMs, say);
 
-/** The year's hours before the first minute: those that were made of minutes, put back in time again and again. */
-export const generateOlderHours = (
+export const generateHours = (
   clickhouse: ClickHouse,
   shape: Shape,
   untilMs: number,
   say: (line: string) => void,
-): Promise<boolean> => runPieces(clickhouse, olderHourPieces(shape), untilMs, say);
+): Promise<boolean> => runPieces(clickhouse, [...hourPieces(shape), ...olderHourPieces(shape)], untilMs, say);
 
 const MERGES_LOOK_MS = 1_000;
 const MERGES_DEADLINE_MS = 180_000;
@@ -108,29 +107,51 @@ export async function untilMerged(clickhouse: ClickHouse): Promise<void> {
   }
 }
 
-const HOUR_PARTS = 8;
+const HOUR_PARTS = 24;
+/** So many of the newest days are left to the rollup itself. */
+const LEFT_DAYS = 3;
 
-function olderHourPieces({ advertisers, startS }: Shape): readonly Piece[] {
+const sealed = (fromS: number, days: number): string =>
+  `INSERT INTO adtally.rollup_hours (hour, sealed_at)
+   SELECT toStartOfHour(toDateTime(${fromS}, 'UTC')) + INTERVAL number HOUR, now64(3) FROM numbers(${days * 24})`;
+
+/** The rollup's own sums, of many days at once. */
+function hourPieces(shape: Shape): readonly Piece[] {
+  const days = MINUTE_DAYS - LEFT_DAYS;
+  const toS = shape.startS + days * DAY_S;
+  return [
+    ...advertiserRanges(shape, HOUR_PARTS).map(([from, to]) => ({
+      name: `hours of minutes, advertisers from ${from}`,
+      sql: `INSERT INTO adtally.advertiser_counts_hourly
+        SELECT advertiser_id, toStartOfHour(minute) AS hour,
+          sum(clicks) AS clicks, sum(invalid) AS invalid, sum(duplicates) AS duplicates, 1 AS version
+        FROM adtally.click_counts FINAL
+        WHERE advertiser_id >= ${from} AND advertiser_id < ${to} AND minute < toStartOfHour(toDateTime(${toS}, 'UTC'))
+        GROUP BY advertiser_id, hour ORDER BY advertiser_id, hour
+        SETTINGS optimize_aggregation_in_order = 1`,
+    })),
+    { name: "the seals of hours of minutes", sql: sealed(shape.startS, days) },
+  ];
+}
+
+/** The year's hours before the first minute: those that were made of minutes, put back in time again and again. */
+function olderHourPieces(shape: Shape): readonly Piece[] {
+  const { startS } = shape;
   const made: Piece[] = [];
   const firstS = startS - (YEAR_DAYS - MINUTE_DAYS) * DAY_S;
   const hour = (atS: number) => `toStartOfHour(toDateTime(${atS}, 'UTC'))`;
-  const size = Math.ceil(advertisers / HOUR_PARTS);
   for (let back = 1; back * MINUTE_DAYS < YEAR_DAYS; back++)
-    for (let first = FIRST_ADVERTISER; first < FIRST_ADVERTISER + advertisers; first += size)
+    for (const [from, to] of advertiserRanges(shape, HOUR_PARTS / 2))
       made.push({
-        name: `hours, put back ${back} times, advertisers from ${first}`,
+        name: `hours, put back ${back} times, advertisers from ${from}`,
         sql: `INSERT INTO adtally.advertiser_counts_hourly
           SELECT advertiser_id, hour - INTERVAL ${back * MINUTE_DAYS} DAY AS earlier, clicks, invalid, duplicates, version
           FROM adtally.advertiser_counts_hourly FINAL
-          WHERE advertiser_id >= ${first} AND advertiser_id < ${first + size}
+          WHERE advertiser_id >= ${from} AND advertiser_id < ${to}
             AND hour >= ${hour(startS)} AND earlier >= ${hour(firstS)} AND earlier < ${hour(startS)}
           ORDER BY advertiser_id, hour`,
       });
-  made.push({
-    name: "the seals of the year's older hours",
-    sql: `INSERT INTO adtally.rollup_hours (hour, sealed_at)
-      SELECT ${hour(firstS)} + INTERVAL number HOUR, now64(3) FROM numbers(${(YEAR_DAYS - MINUTE_DAYS) * 24})`,
-  });
+  made.push({ name: "the seals of the year's older hours", sql: sealed(firstS, YEAR_DAYS - MINUTE_DAYS) });
   return made;
 }
 

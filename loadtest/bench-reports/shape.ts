@@ -41,6 +41,21 @@ function scale({ ads, rows }: Shape): number {
   return high;
 }
 
+/** Advertisers cut into ranges of about as many ads each. */
+export function advertiserRanges(
+  { advertisers }: Shape,
+  parts: number,
+): readonly (readonly [number, number])[] {
+  const exponent = 1 - ADVERTISER_SKEW;
+  const reach = (advertisers + 1) ** exponent - 1;
+  const rank = (part: number) =>
+    part === parts ? advertisers : Math.floor((1 + (reach * part) / parts) ** (1 / exponent) - 1);
+  return Array.from({ length: parts }, (_, part) => [
+    FIRST_ADVERTISER + rank(part),
+    FIRST_ADVERTISER + rank(part + 1),
+  ]);
+}
+
 /** Columns of each ad: advertiser_id, campaign_id, ad_id, shard, n (its minutes), u (its phase). */
 export function adColumns(shape: Shape): string {
   const { ads, advertisers, shards } = shape;
