@@ -3,7 +3,8 @@
  * actor hosts, the raw ingester and the query service, each a process of its own on loopback.
  * `npm run cluster` shows one to people; load tests and tests kill its parts.
  *
- *  L1 A start that fails leaves no process behind, and says what the failed one said last.
+ *  L1 A start that fails does so at once, leaves no process behind, and says what the failed one
+ *     said last.
  *  L2 Every process ends with this one, however this one ends.
  *  L3 Each member starts again on the same ports and folders, whatever became of the others.
  *  L4 `stopAll` stops from the gateways inwards, so that what was taken in is written down.
@@ -13,7 +14,7 @@ import { startKafka } from "../../testing/servers/kafka.ts";
 import { freePorts } from "../../testing/servers/process.ts";
 import { startRedis } from "../../testing/servers/redis.ts";
 import { prepareFiles } from "./files.ts";
-import { programMember, serverMember, type Member } from "./member.ts";
+import { programMember, serverMember, startTogether, type Member } from "./member.ts";
 import { secure, type Secured } from "./secure.ts";
 import { actorName, foldersIn, gatewayName, placePorts, portsNeeded, type WantedPorts } from "./places.ts";
 import { publishInFiles, publishInRedis } from "./publication.ts";
@@ -201,20 +202,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     for (const member of members) member.signal("SIGKILL");
     await all(members, (member) => member.kill());
   };
-  const startTogether = async (what: string, which: readonly Member[]): Promise<void> => {
-    progress(what);
-    const results = await Promise.allSettled(which.map((member) => member.start()));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
-  };
-
   try {
-    await startTogether("starting the broker, Redis and the ClickHouse engine", servers);
+    progress("starting the broker, Redis and the ClickHouse engine");
+    await startTogether(servers);
     await assign([...addresses.keys()]);
-    await startTogether(`starting ${gateways} gateways, ${actors} actor hosts, query and ingest`, [
-      ...inner,
-      ...gatewayMembers,
-    ]);
+    progress(`starting ${gateways} gateways, ${actors} actor hosts, query and ingest`);
+    await startTogether([...inner, ...gatewayMembers]);
   } catch (error) {
     await killAll();
     throw error;

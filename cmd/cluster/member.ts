@@ -4,6 +4,8 @@
  *
  *  M1 `kill` and `stop` resolve when the process is gone.
  *  M2 Of starts and ends of one member, one is under way at a time.
+ *  M3 Of members that start together the first that fails is told of, at once: others may be
+ *     waiting for it, and would for long.
  */
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -27,8 +29,11 @@ export interface Member {
   kill(): Promise<void>;
   /** SIGTERM, and SIGKILL where that does not do in time. */
   stop(): Promise<void>;
-  /** Nothing where it runs. Resolves when it is ready, or, where asked, as soon as it is there. */
-  start(until?: "ready" | "alive"): Promise<void>;
+  /**
+   * Nothing where it runs. Resolves when it is ready, or, where asked, as soon as it is there.
+   * A program whose start is given up is killed; a server of others is waited for.
+   */
+  start(until?: "ready" | "alive", givenUp?: AbortSignal): Promise<void>;
   signal(name: NodeJS.Signals): void;
 }
 
@@ -55,7 +60,7 @@ interface MemberSpec {
   readonly name: string;
   readonly logFile: string;
   readonly admin?: string;
-  launch(until: "ready" | "alive"): Promise<Life>;
+  launch(until: "ready" | "alive", givenUp?: AbortSignal): Promise<Life>;
 }
 
 function createMember({ name, logFile, admin, launch }: MemberSpec): Member {
@@ -89,11 +94,11 @@ function createMember({ name, logFile, admin, launch }: MemberSpec): Member {
     },
     kill: () => inTurn(async () => life?.kill()),
     stop: () => inTurn(async () => life?.stop()),
-    start: (until = "ready") =>
+    start: (until = "ready", givenUp) =>
       inTurn(async () => {
         if (life?.isRunning) return;
         const beganAtMs = performance.now();
-        life = await launch(until);
+        life = await launch(until, givenUp);
         startedAtMs = beganAtMs;
         restarts += 1;
       }),
@@ -128,7 +133,7 @@ const COMPILED = path.join(ROOT, ".cache", "compiled");
 /** A program of adtally, on the Node that runs us. */
 export function programMember(spec: ProgramSpec): Member {
   const { name, main, args, env = {}, logFile, aliveUrl, readyUrl, admin } = spec;
-  const launch = (until: "ready" | "alive"): Promise<ServerProcess> =>
+  const launch = (until: "ready" | "alive", givenUp?: AbortSignal): Promise<ServerProcess> =>
     startProcess({
       name: `${name} (its log: ${logFile})`,
       command: process.execPath,
@@ -142,6 +147,7 @@ export function programMember(spec: ProgramSpec): Member {
       },
       readyMs: READY_MS,
       stopMs: STOP_MS,
+      ...(givenUp !== undefined && { signal: givenUp }),
     });
   return createMember({ name, logFile, launch, ...(admin !== undefined && { admin }) });
 }
@@ -167,6 +173,23 @@ export function serverMember(name: string, logFile: string, first: () => Promise
     };
   };
   return createMember({ name, logFile, launch });
+}
+
+/** M3. Resolves when all are ready; where one fails, when no start is under way any more. */
+export async function startTogether(members: readonly Member[]): Promise<void> {
+  const failing = new AbortController();
+  const starts = members.map((member) =>
+    member.start("ready", failing.signal).catch((error: unknown) => {
+      failing.abort();
+      throw error;
+    }),
+  );
+  try {
+    await Promise.all(starts);
+  } catch (error) {
+    await Promise.allSettled(starts);
+    throw error;
+  }
 }
 
 /** What whoever starts the cluster has set for a program of their own must not reach its programs. */

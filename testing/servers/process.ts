@@ -40,6 +40,8 @@ export interface ServerCommand {
   readonly readyMs: number;
   /** How long `stop` waits before it kills. */
   readonly stopMs?: number;
+  /** Ends the wait, and the server with it. */
+  readonly signal?: AbortSignal;
 }
 
 export async function startProcess(start: ServerCommand): Promise<ServerProcess> {
@@ -84,9 +86,11 @@ export async function startProcess(start: ServerCommand): Promise<ServerProcess>
   while (!(await isReady(output))) {
     const why = !isRunning()
       ? "ended at its start"
-      : performance.now() > giveUpAt
-        ? `did not serve within ${readyMs} ms`
-        : "";
+      : start.signal?.aborted
+        ? "was stopped at its start"
+        : performance.now() > giveUpAt
+          ? `did not serve within ${readyMs} ms`
+          : "";
     if (why !== "") {
       await end("SIGKILL");
       throw new Error(`${name} ${why}; the last that it said:\n${output.slice(-20).join("\n")}`);
