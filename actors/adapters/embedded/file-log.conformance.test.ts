@@ -5,11 +5,15 @@ import { FRAME_HEADER_BYTES } from "./frame.ts";
 import { diskError } from "./files.fixture.ts";
 import { findFrame, flipBitAt, makeBench, segmentFiles } from "./file-log.fixture.ts";
 
-function harnessOf(logSegmentBytes: number, hooks: HarnessFactory["hooks"]): HarnessFactory {
+function harnessOf(
+  logSegmentBytes: number,
+  hooks: HarnessFactory["hooks"],
+  recentMaxBytes = 0,
+): HarnessFactory {
   return {
     hooks,
     async make() {
-      const bench = await makeBench({ logSegmentBytes });
+      const bench = await makeBench({ logSegmentBytes, recentMaxBytes });
       return {
         topic: (name) => bench.log.topic(name),
         close: () => bench.end(),
@@ -45,3 +49,8 @@ function harnessOf(logSegmentBytes: number, hooks: HarnessFactory["hooks"]): Har
 const ALWAYS = ["reopen", "tearTail", "settle", "flipBit", "loseAnswer"] as const;
 describeClickLog("the file log in one segment", harnessOf(128 * 1024 * 1024, ALWAYS));
 describeClickLog("the file log in segments of two small blocks", harnessOf(480, [...ALWAYS, "dropOldest"]));
+describeClickLog(
+  "the file log read from memory",
+  harnessOf(480, [...ALWAYS, "dropOldest"], 32 * 1024 * 1024),
+);
+describeClickLog("the file log read from memory and files", harnessOf(480, [...ALWAYS, "dropOldest"], 2_000));

@@ -66,6 +66,8 @@ export interface Bench {
 export interface BenchOptions {
   readonly logSegmentBytes?: number;
   readonly logQueueMaxBytes?: number;
+  /** None by default: what is read shows what the files hold. */
+  readonly recentMaxBytes?: number;
   readonly logger?: Logger;
 }
 
@@ -76,10 +78,11 @@ export async function makeBench(options: BenchOptions = {}): Promise<Bench> {
     logQueueMaxBytes: options.logQueueMaxBytes ?? 64 * 1024 * 1024,
     overloadRetryAfterMs: 200,
   };
+  const { logger = silentLogger, recentMaxBytes = 0 } = options;
   const clock = makeManualClock();
   let images = 0;
   const openIn = (dir: string, files: FaultyFiles): Promise<FileLog> =>
-    openFileLog({ dir, limits, clock, logger: options.logger ?? silentLogger, files });
+    openFileLog({ dir, limits, clock, logger, files, recentMaxBytes });
   const first = path.join(root, "log");
   const files = makeFaultyFiles();
   const bench: Bench = {

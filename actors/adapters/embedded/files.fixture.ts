@@ -17,6 +17,8 @@ export interface FaultyFiles extends Files {
   /** Bytes of each segment file that a sync has covered. */
   readonly synced: ReadonlyMap<string, number>;
   syncs: number;
+  /** Files opened for reading. */
+  opens: number;
   /** Every write to a segment file, in order. */
   readonly writes: { readonly at: number; readonly bytes: number }[];
 }
@@ -35,9 +37,11 @@ export function makeFaultyFiles(): FaultyFiles {
     held: 0,
     synced,
     syncs: 0,
+    opens: 0,
     writes: [],
     async open(path, mode): Promise<OpenFile> {
       const file = await nodeFiles.open(path, mode);
+      if (mode === "read") faulty.opens += 1;
       if (mode === "read" || path.includes(INDEX_SUFFIX)) return file;
       let hasFrames = false;
       return {

@@ -52,6 +52,10 @@ export function logKey(topic: ClickTopic, partition: number): LogKey {
   return (TOPICS.indexOf(topic) + 1) * MAX_PARTITIONS + partition;
 }
 
+export function isOfTopic(key: LogKey, topic: ClickTopic): boolean {
+  return Math.floor(key / MAX_PARTITIONS) === TOPICS.indexOf(topic) + 1;
+}
+
 export function describeKey(key: LogKey): string {
   return `${TOPICS[Math.floor(key / MAX_PARTITIONS) - 1] ?? "marker"} partition ${key % MAX_PARTITIONS}`;
 }

@@ -27,6 +27,8 @@ export interface JournalDeps {
   readonly files: Files;
   readonly random: RandomBytes;
   readonly logger: Logger;
+  /** Of `clicks`, what the newest records may take in memory. */
+  readonly recentMaxBytes: number;
 }
 
 export interface JournalState {

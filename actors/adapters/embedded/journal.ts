@@ -16,6 +16,7 @@ import { encodeBatch, frameBytes, type Placed } from "./batch.ts";
 import type { OpenFile } from "./files.ts";
 import { describeKey, FRAME_HEADER_BYTES, makeMarker, type LogKey } from "./frame.ts";
 import { openState, startSegment, type JournalDeps, type JournalState } from "./journal-open.ts";
+import { RecentRecords } from "./recent-records.ts";
 import { saveIndex } from "./recovery.ts";
 import { readSegment } from "./segment-reader.ts";
 import { indexPath, type Segment } from "./segment.ts";
@@ -33,6 +34,7 @@ export class Journal {
   readonly #segments: Segment[];
   readonly #next: Map<LogKey, number>;
   readonly #withIndex = new Set<Segment>();
+  readonly #recent: RecentRecords;
   #file: OpenFile;
   #newestMs: number;
   #proven: number;
@@ -47,6 +49,7 @@ export class Journal {
     this.#newestMs = state.newestMs;
     this.#proven = state.proven;
     this.#recordsEnd = state.recordsEnd;
+    this.#recent = new RecentRecords(deps.recentMaxBytes);
   }
 
   static async open(deps: JournalDeps): Promise<Journal> {
@@ -92,6 +95,7 @@ export class Journal {
       this.#newestMs = Math.max(this.#newestMs, block.header.appendTimeMs);
     }
     this.#recordsEnd = this.#end;
+    this.#recent.add(frames);
     return frames.map(({ offset }) => offset);
   }
 
@@ -131,10 +135,21 @@ export class Journal {
     let bytes = 0;
     while (from + records.length < next && bytes < maxBytes) {
       const due = from + records.length;
+      const recent = this.#recent.read(key, due, maxBytes - bytes);
+      if (recent.length > 0) {
+        for (const record of recent) {
+          bytes += record.value.length;
+          records.push(record);
+        }
+        continue;
+      }
       const place = this.#locate(key, due);
       const segment = this.#segments[place];
       if (segment === undefined) return this.#retained(key, from, records);
-      const to = Math.min(next, this.#segments[place + 1]?.startOffsets.get(key) ?? next);
+      const to = Math.min(
+        this.#recent.firstOf(key) ?? next,
+        this.#segments[place + 1]?.startOffsets.get(key) ?? next,
+      );
       try {
         const found = await readSegment(this.#deps.files, segment, {
           key,
