@@ -32,8 +32,10 @@ export function tablesLost(names: readonly string[]): AdtallyError {
   const what = `ClickHouse's database '${DATABASE}' lacks ${names.join(", ")}, which it had`;
   return new AdtallyError(
     "COUNT_SINK_REJECTED",
-    `${what}: restore what was dropped; or drop the whole database (of npm start: move the folder "clickhouse" ` +
-      `away) and start again, which fills it from the click log, as far back as that is kept`,
+    // Actor hosts remember the windows of the last hours alone: the older ones are folded from the log.
+    `${what}: restore what was dropped; or stop all, drop the whole database and move the actor hosts' data ` +
+      `folders away (of npm start: move the folder "clickhouse" away) and start again, which fills it from the ` +
+      `click log, as far back as that is kept`,
   );
 }
 
