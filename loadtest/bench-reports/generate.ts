@@ -67,8 +67,8 @@ function minutePieces(shape: Shape): readonly Piece[] {
   const newer = (version: number, where: string, fromS: number) =>
     `${insert} SELECT * REPLACE (version + ${version} AS version, clicks + ${version} AS clicks)
      FROM (${minuteRows(shape, { first: 0, count: shape.ads }, { fromS, toS })}) WHERE ${where}`;
-  const monthS = slices.find(({ merged }) => !merged)?.fromS ?? shape.startS;
-  made.push({ name: "late versions", sql: newer(1, "cityHash64(ad_id, minute) % 200 = 0", monthS) });
+  const weekS = slices.find(({ merged }) => !merged)?.fromS ?? shape.startS;
+  made.push({ name: "late versions", sql: newer(1, "cityHash64(ad_id, minute) % 200 = 0", weekS) });
   for (let version = 2; version < 8; version++)
     made.push({
       name: `the last hour again, ${version}`,

@@ -9,6 +9,8 @@
 export const MINUTE_DAYS = 90;
 export const MINUTES = MINUTE_DAYS * 1_440;
 const DAY_S = 86_400;
+/** 5 January 1970. */
+const FIRST_MONDAY_DAY = 4;
 const ADS_A_CAMPAIGN = 20;
 /** Advertiser of rank r has ads in proportion to r to the power of less this. */
 const ADVERTISER_SKEW = 0.7;
@@ -92,21 +94,19 @@ export function minuteRows(
 export interface Slice {
   readonly fromS: number;
   readonly toS: number;
-  /** A month that is over: its parts have been merged by now, so each is made in one piece of the key's order. */
+  /** A week that is over: its parts have been merged by now, so each is made in one piece of the key's order. */
   readonly merged: boolean;
 }
 
-/** Months that are over, and the current one day by day, as parts come. */
+/** Weeks that are over, as ClickHouse partitions them, and the current one day by day, as parts come. */
 export function timeSlices({ startS }: Shape): readonly Slice[] {
   const endS = startS + MINUTE_DAYS * DAY_S;
-  const nextMonthS = (atS: number) => {
-    const at = new Date(atS * 1_000);
-    return Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1) / 1_000;
-  };
+  const nextMondayS = (atS: number) =>
+    (Math.floor((atS / DAY_S - FIRST_MONDAY_DAY) / 7) + 1) * 7 * DAY_S + FIRST_MONDAY_DAY * DAY_S;
   const slices: Slice[] = [];
   for (let fromS = startS; fromS < endS;) {
-    const merged = nextMonthS(fromS) <= endS;
-    const toS = merged ? nextMonthS(fromS) : Math.min(endS, (Math.floor(fromS / DAY_S) + 1) * DAY_S);
+    const merged = nextMondayS(fromS) <= endS;
+    const toS = merged ? nextMondayS(fromS) : Math.min(endS, (Math.floor(fromS / DAY_S) + 1) * DAY_S);
     slices.push({ fromS, toS, merged });
     fromS = toS;
   }

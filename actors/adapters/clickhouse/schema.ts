@@ -83,11 +83,12 @@ TTL toDateTime(received_time) + INTERVAL ${retention.rawDays} DAY`,
       shardBy: "advertiser_id",
     },
 
-    // Partitioned by month: a report reads by (advertiser, campaign, ad) over up to 90 days,
-    // and FINAL costs by the parts it must merge; days would make 90 partitions of it, and
-    // one flush across midnight or a late window would touch many. A minute never changes
-    // its month, so FINAL need not merge across partitions. The Bloom indexes serve reports
-    // by campaign or ad alone; their columns are of the key, so FINAL stays right with them.
+    // Partitioned by week: what reads the last hours alone (the rest of a report whose older hours
+    // are rolled up, a shard's recovery, the rollup itself) reads one week's rows of its advertiser,
+    // for the key has the minute last; with days, FINAL's own cost of a partition would more than
+    // double that of a month's report. A minute never changes its week, so FINAL need not merge
+    // across partitions. The Bloom indexes serve reports by campaign or ad alone; their columns
+    // are of the key, so FINAL stays right with them.
     {
       name: "click_counts",
       columns: `${countColumns},
@@ -95,7 +96,7 @@ TTL toDateTime(received_time) + INTERVAL ${retention.rawDays} DAY`,
   INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1`,
       engine: "ReplacingMergeTree",
       version: "version",
-      clauses: `PARTITION BY toYYYYMM(minute)
+      clauses: `PARTITION BY toMonday(minute)
 ORDER BY (advertiser_id, campaign_id, ad_id, minute, shard)
 SETTINGS do_not_merge_across_partitions_select_final = 1`,
       shardBy: "advertiser_id",

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS adtally.click_counts_local ON CLUSTER `production` (
   INDEX campaign_bloom campaign_id TYPE bloom_filter(0.01) GRANULARITY 1,
   INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/adtally/click_counts', '{replica}', version)
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY (advertiser_id, campaign_id, ad_id, minute, shard)
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS adtally.click_counts (
   INDEX campaign_bloom campaign_id TYPE bloom_filter(0.01) GRANULARITY 1,
   INDEX ad_bloom ad_id TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY (advertiser_id, campaign_id, ad_id, minute, shard)
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 
