@@ -1,0 +1,72 @@
+/**
+ * The end of a ClickCluster that was deleted. Its finalizer holds it until what it took in is counted:
+ *
+ *   gateways ──none left──► actor hosts and query services ──none left──► finalizer
+ *      └ they hand in what is spooled   └ once nothing waits in the spill or behind the log
+ *
+ *  E1 A step is taken when the one before it was seen to be done.
+ *  E2 After drainSeconds the finalizer goes all the same, with a warning: the log keeps what was not
+ *     counted, and a cluster of the same topics goes on from there.
+ */
+import { releaseOf } from "../api/release.ts";
+import { FINALIZER } from "../api/meta.ts";
+import type { Action } from "./actions.ts";
+import type { View } from "./view.ts";
+import { UNKNOWN } from "./world.ts";
+import { planDeployment } from "./workloads.ts";
+
+export interface DrainPlan {
+  readonly actions: readonly Action[];
+  /** What is waited for, for people. */
+  readonly waitsFor: string;
+}
+
+export function planDrain(view: View): DrainPlan {
+  const { desired, nowMs, observed, spec } = view;
+  const { deletionTimestamp = "", finalizers = [] } = desired.cluster.metadata;
+  if (!finalizers.includes(FINALIZER)) return { actions: [], waitsFor: "" };
+  const finish = (reason: string, message: string): Action => ({
+    kind: "remove-finalizer",
+    because: { reason, message },
+  });
+  if (nowMs - Date.parse(deletionTimestamp) >= spec.drainSeconds * 1_000) {
+    const message = `not drained within ${spec.drainSeconds} s: what was not counted stays in the log`;
+    return { actions: [finish("DrainGivenUp", message)], waitsFor: "" };
+  }
+  const { actors, gateways, query } = observed.workloads;
+  if (gateways === UNKNOWN) return { actions: [], waitsFor: "what the gateways are" };
+  if (gateways !== undefined && (gateways.replicas > 0 || gateways.pods > 0)) {
+    return { actions: planDeployment(view, "gateways", 0), waitsFor: `${gateways.pods} gateways` };
+  }
+  if (actors === UNKNOWN || query === UNKNOWN) return { actions: [], waitsFor: "what the actor hosts are" };
+  const waiting = actors === undefined || actors.pods === 0 ? 0 : waitingClicks(view);
+  if (waiting === UNKNOWN) return { actions: [], waitsFor: "what the actor hosts say" };
+  if (waiting > 0) return { actions: [], waitsFor: `${waiting} clicks that are not counted yet` };
+  const actions = query === undefined ? [] : [...planDeployment(view, "query", 0)];
+  if (actors !== undefined && actors.replicas > 0) {
+    const because = { reason: "Drained", message: "every click is counted: the actor hosts end" };
+    actions.push({
+      kind: "apply-workload",
+      component: "actors",
+      replicas: 0,
+      release: releaseOf(spec, "actors"),
+      because,
+    });
+  }
+  const left = (actors?.pods ?? 0) + (query?.pods ?? 0);
+  if (left > 0 || actions.length > 0) return { actions, waitsFor: `${left} actor hosts and query services` };
+  return { actions: [finish("Drained", "every click is counted")], waitsFor: "" };
+}
+
+/** E1: what is behind the log counts as known only where each host has said it. */
+function waitingClicks({ observed }: View): number | typeof UNKNOWN {
+  const { hosts, reports, waitingClicks: outside } = observed;
+  if (hosts === UNKNOWN || outside === UNKNOWN) return UNKNOWN;
+  let all = outside;
+  for (const name of hosts.keys()) {
+    const report = reports.get(name);
+    if (report === undefined) return UNKNOWN;
+    all += report.lagClicks;
+  }
+  return all;
+}
