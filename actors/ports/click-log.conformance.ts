@@ -119,6 +119,45 @@ export function describeClickLog(name: string, factory: HarnessFactory): void {
       blocks.forEach((block, i) => expectRecord(records[i], i, block));
     });
 
+    it("L4, L5: many partitions read at once are what they are one by one", async (context) => {
+      const log = harness.topic("clicks");
+      if (log.readMany === undefined) return context.skip();
+      const partitions = [0, 1, 2, 5];
+      for (let sequence = 1; sequence <= 24; sequence++)
+        for (const partition of partitions)
+          if (sequence % (partition + 1) === 0) {
+            await log.append(partition, sampleBlock(sequence, 40 * partition));
+            if (partition === 1) await harness.topic("clicks-spill").append(1, sampleBlock(sequence));
+          }
+      for (const maxBytes of [1, 400, ALL]) {
+        const from = new Map([...partitions, 9].map((partition) => [partition, 0]));
+        from.set(0, 7);
+        const found = new Map<number, LogRecord[]>();
+        for (let isAll = false; !isAll;) {
+          const many = await log.readMany(from, maxBytes);
+          for (const [partition, records] of many.records) {
+            found.set(partition, [...(found.get(partition) ?? []), ...records]);
+            from.set(partition, from.get(partition)! + records.length);
+          }
+          isAll = many.isAll || many.records.size === 0;
+        }
+        for (const partition of partitions)
+          expect(found.get(partition)).toEqual(await readAll(log, partition, partition === 0 ? 7 : 0));
+        expect(found.has(9)).toBe(false);
+      }
+      expect(
+        await codeOf(
+          log.readMany(
+            new Map([
+              [0, 0],
+              [1, 13],
+            ]),
+            ALL,
+          ),
+        ),
+      ).toBe("OFFSET_OUT_OF_RANGE");
+    });
+
     it("L2: keeps topics and partitions apart, all appended to at once", async () => {
       const count = 40;
       const places = TOPICS.flatMap((topic) =>

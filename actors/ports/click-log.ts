@@ -23,6 +23,14 @@ export interface LogBounds {
   readonly next: number;
 }
 
+/** What `readMany` found. */
+export interface ManyRecords {
+  /** By partition; one that is absent brought nothing this time. */
+  readonly records: ReadonlyMap<number, readonly LogRecord[]>;
+  /** Whether that is all that there was. */
+  readonly isAll: boolean;
+}
+
 export interface ClickLog {
   /**
    * Appends one block and resolves with its offset once it is durable.
@@ -36,6 +44,14 @@ export interface ClickLog {
    * @throws OFFSET_OUT_OF_RANGE, LOG_CORRUPT, LOG_UNAVAILABLE, LOG_STOPPED
    */
   read(partition: number, fromOffset: number, maxBytes: number): Promise<readonly LogRecord[]>;
+
+  /**
+   * `read` of many partitions at once, each from its own offset: where all of them lie together,
+   * reading one by one would walk over everything once a partition. At least one record where
+   * there is one; which partitions it is of, and how it stops at `maxBytes`, is the log's affair.
+   * @throws as `read`, where that holds for any of them: reading one by one tells which
+   */
+  readMany?(from: ReadonlyMap<number, number>, maxBytes: number): Promise<ManyRecords>;
 
   /** @throws LOG_UNAVAILABLE, LOG_STOPPED */
   bounds(partition: number): Promise<LogBounds>;

@@ -141,16 +141,20 @@ export async function startRawIngester(options: RawIngesterOptions): Promise<Raw
     }
   }
 
+  function take(shard: number, records: readonly LogRecord[], hasMore: boolean): Gathered {
+    const { batch, poison, nextOffset } = cutBatch(shard, records);
+    for (const { offset, why } of poison) quarantine(shard, offset, why);
+    return { batch, nextOffset, hasMore: hasMore || nextOffset <= records.at(-1)!.offset };
+  }
+
   /** What is next of one shard; undefined when it is at the end, or halted. */
   async function gather(shard: number, maxBytes: number): Promise<Gathered | undefined> {
     const from = progress.get(shard)!;
     try {
       const records = await readIntact(shard, from, maxBytes);
       if (records.length === 0) return undefined;
-      const { batch, poison, nextOffset } = cutBatch(shard, records);
-      for (const { offset, why } of poison) quarantine(shard, offset, why);
       const bytes = records.reduce((sum, { value }) => sum + value.length, 0);
-      return { batch, nextOffset, hasMore: bytes >= maxBytes || nextOffset <= records.at(-1)!.offset };
+      return take(shard, records, bytes >= maxBytes);
     } catch (error) {
       if (isAdtallyError(error, "LOG_CORRUPT")) {
         quarantine(shard, from, messageOf(error));
@@ -164,16 +168,35 @@ export async function startRawIngester(options: RawIngesterOptions): Promise<Raw
     }
   }
 
+  /** What is next of all shards, in one go where the log can do that. */
+  async function gatherAll(live: readonly number[]): Promise<ReadonlyMap<number, Gathered>> {
+    const gathered = new Map<number, Gathered>();
+    try {
+      const from = new Map(live.map((shard) => [shard, progress.get(shard)!]));
+      const found = await log.readMany?.(from, limits.rawIngestMaxBytes);
+      for (const [shard, records] of found?.records ?? [])
+        gathered.set(shard, take(shard, records, found?.isAll === false));
+      if (found !== undefined) return gathered;
+    } catch (error) {
+      // Whose it is, and up to where its shard can be read, is found one by one.
+      if (!isAdtallyError(error, "LOG_CORRUPT") && !isAdtallyError(error, "OFFSET_OUT_OF_RANGE")) throw error;
+    }
+    const share = Math.max(1, Math.floor(limits.rawIngestMaxBytes / live.length));
+    for (const shard of live) {
+      const next = await gather(shard, share);
+      if (next !== undefined) gathered.set(shard, next);
+    }
+    return gathered;
+  }
+
   /** One insert over all shards; true when there is more than it could take. */
   async function ingestOnce(): Promise<boolean> {
     const live = shards.filter((shard) => !halted.has(shard));
-    const share = Math.max(1, Math.floor(limits.rawIngestMaxBytes / live.length));
+    if (live.length === 0) return false;
     const batches: ShardBatch[] = [];
     const moved = new Map<number, number>();
     let hasMore = false;
-    for (const shard of live) {
-      const gathered = await gather(shard, share);
-      if (gathered === undefined) continue;
+    for (const [shard, gathered] of await gatherAll(live)) {
       moved.set(shard, gathered.nextOffset);
       hasMore ||= gathered.hasMore;
       if (gathered.batch !== undefined) batches.push(gathered.batch);

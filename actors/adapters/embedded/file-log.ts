@@ -13,7 +13,7 @@
  *  G5 With `maxBytes` its files take no more than that: past it an append is LOG_FULL, until
  *     segments have gone.
  */
-import type { Block, LogRecord } from "../../block/block.ts";
+import type { Block } from "../../block/block.ts";
 import { AdtallyError, invariant, isAdtallyError, messageOf } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { ClickLog, ClickTopic, LogBounds } from "../../ports/click-log.ts";
@@ -21,7 +21,7 @@ import { systemRandom, type Clock, type RandomBytes, type Timer } from "../../ru
 import type { Logger } from "../../runtime/log.ts";
 import { frameBytes } from "./batch.ts";
 import { nodeFiles, type Files } from "./files.ts";
-import { logKey, MAX_PARTITIONS, type LogKey } from "./frame.ts";
+import { logKey, MAX_PARTITIONS, partitionOf, type LogKey } from "./frame.ts";
 import { Journal, type Append } from "./journal.ts";
 
 const MARK_AFTER_MS = 1_000;
@@ -115,7 +115,13 @@ class GroupCommitLog implements FileLog {
     };
     return {
       append: async (partition, block) => this.#append(keyOf(partition), block),
-      read: async (partition, from, maxBytes) => this.#read(keyOf(partition), from, maxBytes),
+      read: async (partition, from, maxBytes) =>
+        this.#reading(() => this.#journal.read(keyOf(partition), from, maxBytes)),
+      readMany: async (from, maxBytes) => {
+        const offsets = new Map([...from].map(([partition, offset]) => [keyOf(partition), offset]));
+        const { records, isAll } = await this.#reading(() => this.#journal.readMany(offsets, maxBytes));
+        return { records: new Map([...records].map(([key, read]) => [partitionOf(key), read])), isAll };
+      },
       bounds: async (partition) => this.#bounds(keyOf(partition)),
     };
   }
@@ -176,12 +182,12 @@ class GroupCommitLog implements FileLog {
     return taken + bytes > maxBytes ? `its files take ${taken} bytes, of ${maxBytes} allowed` : undefined;
   }
 
-  async #read(key: LogKey, from: number, maxBytes: number): Promise<readonly LogRecord[]> {
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
     this.#assertServing();
     try {
-      const records = await this.#journal.read(key, from, maxBytes);
+      const found = await read();
       this.#assertServing();
-      return records;
+      return found;
     } catch (error) {
       if (isAdtallyError(error)) throw error;
       throw this.#unavailable(`a read failed (${messageOf(error)})`, error);

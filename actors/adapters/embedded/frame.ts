@@ -52,6 +52,10 @@ export function logKey(topic: ClickTopic, partition: number): LogKey {
   return (TOPICS.indexOf(topic) + 1) * MAX_PARTITIONS + partition;
 }
 
+export function partitionOf(key: LogKey): number {
+  return key % MAX_PARTITIONS;
+}
+
 export function isOfTopic(key: LogKey, topic: ClickTopic): boolean {
   return Math.floor(key / MAX_PARTITIONS) === TOPICS.indexOf(topic) + 1;
 }

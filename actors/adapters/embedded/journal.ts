@@ -29,6 +29,11 @@ export interface Append {
   readonly block: Block;
 }
 
+export interface ManyByKey {
+  readonly records: ReadonlyMap<LogKey, readonly LogRecord[]>;
+  readonly isAll: boolean;
+}
+
 export class Journal {
   readonly #deps: JournalDeps;
   readonly #segments: Segment[];
@@ -146,18 +151,11 @@ export class Journal {
       const place = this.#locate(key, due);
       const segment = this.#segments[place];
       if (segment === undefined) return this.#retained(key, from, records);
-      const to = Math.min(
-        this.#recent.firstOf(key) ?? next,
-        this.#segments[place + 1]?.startOffsets.get(key) ?? next,
-      );
+      const to = this.#endOnDisk(key, place, next);
       try {
-        const found = await readSegment(this.#deps.files, segment, {
-          key,
-          from: due,
-          to,
-          maxBytes: maxBytes - bytes,
-        });
-        for (const record of found) {
+        const wanted = [{ key, from: due, to }];
+        const found = await readSegment(this.#deps.files, segment, wanted, maxBytes - bytes);
+        for (const record of found.get(key)!) {
           bytes += record.value.length;
           records.push(record);
         }
@@ -169,6 +167,40 @@ export class Journal {
       this.#remember(segment);
     }
     return records;
+  }
+
+  /** Of many partitions, each from its own offset: what memory has, and one pass over one segment. */
+  async readMany(from: ReadonlyMap<LogKey, number>, maxBytes: number): Promise<ManyByKey> {
+    const records = new Map<LogKey, readonly LogRecord[]>();
+    const share = Math.ceil(maxBytes / from.size);
+    const rest: { key: LogKey; from: number; next: number; place: number }[] = [];
+    let isAll = true;
+    let bytes = 0;
+    for (const [key, due] of from) {
+      const { earliest, next } = this.bounds(key);
+      if (!(due >= earliest && due <= next)) throw outOfRange(key, due, earliest, next);
+      if (due === next) continue;
+      const recent = this.#recent.read(key, due, share);
+      isAll &&= due + recent.length === next;
+      for (const { value } of recent) bytes += value.length;
+      if (recent.length > 0) records.set(key, recent);
+      else rest.push({ key, from: due, next, place: this.#locate(key, due) });
+    }
+    if (rest.length === 0) return { records, isAll };
+    const place = Math.min(...rest.map((each) => each.place));
+    const segment = this.#segments[place]!;
+    const wanted = rest
+      .filter((each) => each.place === place)
+      .map(({ key, from, next }) => ({ key, from, to: this.#endOnDisk(key, place, next) }));
+    try {
+      const found = await readSegment(this.#deps.files, segment, wanted, Math.max(share, maxBytes - bytes));
+      for (const [key, read] of found) if (read.length > 0) records.set(key, read);
+      this.#remember(segment);
+    } catch (error) {
+      // Retention took it meanwhile: the next call is told so.
+      if (isAdtallyError(error) || this.#segments.includes(segment)) throw error;
+    }
+    return { records, isAll };
   }
 
   /** Drops what is older. */
@@ -200,6 +232,14 @@ export class Journal {
   async #write(buffers: readonly Buffer[]): Promise<void> {
     await this.#file.write(buffers, this.#active.size);
     await this.#file.sync();
+  }
+
+  /** Behind the last record of the partition that is to be read from this segment. */
+  #endOnDisk(key: LogKey, place: number, next: number): number {
+    return Math.min(
+      this.#recent.firstOf(key) ?? next,
+      this.#segments[place + 1]?.startOffsets.get(key) ?? next,
+    );
   }
 
   #locate(key: LogKey, offset: number): number {

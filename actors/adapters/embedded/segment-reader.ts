@@ -1,5 +1,5 @@
 /**
- * Reads one partition's records out of one segment. Every record that is handed out has passed
+ * Reads records out of one segment, of one partition or of many in one pass. Every record that is handed out has passed
  * its checksums on this very read; a hole or a damaged frame is LOG_CORRUPT, never skipped.
  */
 import type { LogRecord } from "../../block/block.ts";
@@ -14,29 +14,38 @@ export interface Wanted {
   /** First offset wanted, and the offset behind the partition's last record in this segment. */
   readonly from: number;
   readonly to: number;
-  readonly maxBytes: number;
+}
+
+interface Open extends Wanted {
+  due: number;
+  readonly records: LogRecord[];
 }
 
 async function collect(
   file: OpenFile,
   segment: Segment,
-  wanted: Wanted,
+  wanted: readonly Open[],
   startAt: number,
-): Promise<LogRecord[]> {
-  const { key, from, to, maxBytes } = wanted;
+  maxBytes: number,
+): Promise<void> {
   const cursor = new FrameCursor(file, segment, startAt, segment.size);
-  const records: LogRecord[] = [];
+  const open = new Map(wanted.map((each) => [each.key, each]));
   let bytes = 0;
-  let due = from;
-  while (due < to && bytes < maxBytes) {
+  for (const { key, due, to } of wanted) if (due >= to) open.delete(key);
+  while (open.size > 0 && bytes < maxBytes) {
     const look = cursor.look();
     if (look === "more") {
       await cursor.fill();
       continue;
     }
-    if (look === "bad") throw corrupt(segment.path, cursor.at, "a frame's header is damaged", key, due);
-    if (look === "end") throw corrupt(segment.path, cursor.at, "the record is missing", key, due);
-    if (frameKey(cursor.buffer, cursor.headerAt) === key) {
+    if (look !== "frame") {
+      const [lacking] = open.values();
+      const why = look === "bad" ? "a frame's header is damaged" : "the record is missing";
+      throw corrupt(segment.path, cursor.at, why, lacking!.key, lacking!.due);
+    }
+    const one = open.get(frameKey(cursor.buffer, cursor.headerAt));
+    if (one !== undefined) {
+      const { key, due, records } = one;
       const offset = frameOffset(cursor.buffer, cursor.headerAt);
       if (offset > due)
         throw corrupt(segment.path, cursor.at, `offset ${offset} stands in its place`, key, due);
@@ -47,23 +56,33 @@ async function collect(
         }
         records.push({ offset, header: frameBlockHeader(cursor.buffer, cursor.headerAt), value });
         bytes += value.length;
-        due += 1;
+        one.due += 1;
+        if (one.due === one.to) open.delete(key);
       }
     }
     cursor.skip();
   }
-  return records;
 }
 
-export async function readSegment(files: Files, segment: Segment, wanted: Wanted): Promise<LogRecord[]> {
+/** Records of all that is wanted, until `maxBytes` is passed, in the order of the journal. */
+export async function readSegment(
+  files: Files,
+  segment: Segment,
+  wanted: readonly Wanted[],
+  maxBytes: number,
+): Promise<ReadonlyMap<LogKey, readonly LogRecord[]>> {
   const file = await files.open(segment.path, "read");
   try {
-    segment.index ??= await loadIndex(files, segment, file);
-    const startAt = segment.index.floor(wanted.key, wanted.from);
-    if (startAt === undefined) {
-      throw corrupt(segment.path, 0, "its index does not know the record", wanted.key, wanted.from);
-    }
-    return await collect(file, segment, wanted, startAt);
+    const index = (segment.index ??= await loadIndex(files, segment, file));
+    const starts = wanted.map(({ key, from }) => {
+      const startAt = index.floor(key, from);
+      if (startAt === undefined)
+        throw corrupt(segment.path, 0, "its index does not know the record", key, from);
+      return startAt;
+    });
+    const found = wanted.map((each): Open => ({ ...each, due: each.from, records: [] }));
+    await collect(file, segment, found, Math.min(...starts), maxBytes);
+    return new Map(found.map(({ key, records }) => [key, records]));
   } finally {
     await file.close();
   }

@@ -59,7 +59,7 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
     return offset;
   }
 
-  return {
+  const log: MemoryLog = {
     async append(id, block) {
       const partition = partitionOf(id);
       const fault = partition.faults.shift();
@@ -101,6 +101,18 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
       return found;
     },
 
+    async readMany(from, maxBytes) {
+      const share = Math.ceil(maxBytes / from.size);
+      const records = new Map<number, readonly LogRecord[]>();
+      let isAll = true;
+      for (const [id, fromOffset] of from) {
+        const found = await log.read(id, fromOffset, share);
+        if (found.length > 0) records.set(id, found);
+        isAll &&= fromOffset + found.length === boundsOf(partitionOf(id)).next;
+      }
+      return { records, isAll };
+    },
+
     async bounds(id) {
       assertServing();
       return boundsOf(partitionOf(id));
@@ -124,4 +136,5 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
       value[at] = value[at]! ^ 1;
     },
   };
+  return log;
 }
