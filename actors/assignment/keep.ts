@@ -45,7 +45,13 @@ export function markUnrouted(
 
 /** Whether `next` says nothing that `current` does not say, their versions aside. */
 export function isSameAssignment(current: Assignment, next: Assignment): boolean {
-  const plain = ({ hosts, shards }: Assignment) =>
-    JSON.stringify([[...hosts].sort(), [...shards].sort(([a], [b]) => a - b)]);
-  return current.version > 0 && plain(current) === plain(next);
+  const { hosts, shards } = current;
+  if (current.version === 0 || hosts.size !== next.hosts.size || shards.size !== next.shards.size)
+    return false;
+  const isSameOwner = (a: ShardOwner, b: ShardOwner | undefined): boolean =>
+    a.host === b?.host && a.epoch === b.epoch && a.unroutedSinceMs === b.unroutedSinceMs;
+  return (
+    [...hosts].every(([host, address]) => next.hosts.get(host) === address) &&
+    [...shards].every(([shard, owner]) => isSameOwner(owner, next.shards.get(shard)))
+  );
 }

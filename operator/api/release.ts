@@ -19,7 +19,18 @@ type Plain = Readonly<Record<string, unknown>>;
 const isPlain = (value: unknown): value is Plain =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Specs do not change, and the planner asks often. */
+const known = new WeakMap<ClickClusterSpec, Map<Component, string>>();
+
 export function releaseOf(spec: ClickClusterSpec, component: Component): string {
+  const releases = known.get(spec) ?? new Map<Component, string>();
+  known.set(spec, releases);
+  const release = releases.get(component) ?? digestOf(spec, component);
+  releases.set(component, release);
+  return release;
+}
+
+function digestOf(spec: ClickClusterSpec, component: Component): string {
   const { image, imagePullPolicy, redpanda, clickhouse, redis, tls, tokenKeys, adminKey, retention } = spec;
   const defaults = parseClickClusterSpec({
     image,

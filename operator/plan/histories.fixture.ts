@@ -1,5 +1,5 @@
 /** Random worlds to begin with, what happens to them, and what they must come to. */
-import { assign, NO_ASSIGNMENT } from "../../actors/assignment/assignment.ts";
+import { assign, NO_ASSIGNMENT, type ShardOwner } from "../../actors/assignment/assignment.ts";
 import { addGeneration, emptyTable, shardsInUse } from "../../actors/routing/table.ts";
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import { parseClickClusterSpec, type ClickClusterSpec } from "../api/click-cluster.ts";
@@ -144,7 +144,8 @@ export function anyWorld(random: SeededRandom): World {
     ];
     const fewerSince = timeOf(START_MS - random.below(200_000));
     const actors = { replicas: 1, up: 1, updated: 1, selector: "", hosts, fewerSince };
-    world.cluster = { ...world.cluster, status: { actors, assignmentVersion: world.assignment?.version } };
+    const { version = 0 } = world.assignment ?? {};
+    world.cluster = { ...world.cluster, status: { actors, assignmentVersion: version } };
   }
   return world;
 }
@@ -237,7 +238,7 @@ export function amiss(world: World): readonly string[] {
   );
 
   const newest = world.routing?.newestFirst[0];
-  const owned = world.assignment?.shards ?? new Map();
+  const owned = world.assignment?.shards ?? new Map<number, ShardOwner>();
   const needed = world.routing === undefined ? [] : shardsInUse(world.routing, world.nowMs, limitsOf(spec));
   expect(newest !== undefined && newest.shardCount >= spec.shards.min, "shards");
   expect(
@@ -248,7 +249,7 @@ export function amiss(world: World): readonly string[] {
   expect(sum(loads) === owned.size, "shards on hosts that are there");
   expect(Math.max(...loads) - Math.min(...loads) <= 1, `even loads: ${loads.join()}`);
   for (const [name, pod] of world.pods) {
-    const mine = [...owned].filter(([, owner]) => owner.host === name).map(([shard]) => shard as number);
+    const mine = [...owned].filter(([, owner]) => owner.host === name).map(([shard]) => shard);
     expect([...pod.held.keys()].sort().join() === mine.sort().join(), `${name} holds what it is given`);
   }
 

@@ -8,6 +8,7 @@ import { seededRandom, type SeededRandom } from "../../actors/sim/random.ts";
 import type { Action } from "./actions.ts";
 import { amiss, anyWorld, disturb, heal } from "./histories.fixture.ts";
 import { plan } from "./plan.ts";
+import { settle } from "./settle.fixture.ts";
 import { act, desiredOf, observe, observeBadly, pass, type World } from "./simulated-world.fixture.ts";
 import type { Observed } from "./world.ts";
 
@@ -81,26 +82,6 @@ function stormy(world: World, random: SeededRandom, steps: number, isStale: bool
   }
 }
 
-/** Until nothing has been done for half an hour; the number of plans that took. */
-function settle(world: World, random: SeededRandom, most = 600): number {
-  let quietSinceMs = world.nowMs;
-  for (let i = 0; i < most; i++) {
-    const actions = plan(desiredOf(world), observe(world), world.nowMs);
-    for (const action of actions) {
-      assertHarmless(world, action, action === actions[0]);
-      act(world, action);
-    }
-    if (actions.length > 0) quietSinceMs = world.nowMs;
-    else if (world.nowMs - quietSinceMs > 30 * MINUTE_MS) return i;
-    const isStill = actions.length === 0 && world.nowMs - quietSinceMs > MINUTE_MS;
-    pass(world, isStill ? 2 * MINUTE_MS : 5_000, random, 0.9);
-  }
-  const next = plan(desiredOf(world), observe(world), world.nowMs);
-  throw new Error(
-    `not settled: ${JSON.stringify(next.map((each) => ("because" in each ? each.because : each))).slice(0, 2_000)}`,
-  );
-}
-
 describe("the planner", () => {
   it(
     `A1 A2: ${histories} histories converge, from any state, through failures, and stay so`,
@@ -110,13 +91,14 @@ describe("the planner", () => {
         fc.property(seeds, (seed) => {
           const random = seededRandom(seed);
           const world = anyWorld(random);
+          const onAction = (action: Action, isFirst: boolean) => assertHarmless(world, action, isFirst);
           stormy(world, random, random.below(24), random.chance(0.5));
           heal(world);
-          settle(world, random);
+          settle(world, random, { onAction });
           expect(amiss(world)).toEqual([]);
           // Once more when all that can be retired is: other shards may be given up, nothing else is done.
           world.nowMs += 9 * 24 * 60 * MINUTE_MS;
-          settle(world, random);
+          settle(world, random, { onAction });
           expect(amiss(world)).toEqual([]);
           expect(plan(desiredOf(world), observe(world), world.nowMs)).toEqual([]);
         }),

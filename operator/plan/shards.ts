@@ -22,14 +22,14 @@ import { heldOf, type View } from "./view.ts";
 import { UNKNOWN } from "./world.ts";
 
 export function planAssignment(view: View, parts: Parts | undefined): readonly Action[] {
-  const { assignment, limits, newest, nowMs, routing } = view;
+  const { assignment, limits, lost, newest, nowMs, observed, routing } = view;
   if (parts === undefined || assignment === UNKNOWN || routing === UNKNOWN || routing === undefined)
     return [];
   if (newest === undefined || parts.targets.size === 0) return [];
   const current = assignment ?? NO_ASSIGNMENT;
   const next = nextAssignment(view, current, parts, shardsToKeep(current, routing, nowMs, limits));
   const marked = markUnrouted(next, routing, nowMs, limits);
-  if (isSameAssignment(current, marked)) return [];
+  if (!lost.includes("assignment") && isSameAssignment(current, marked)) return [];
   const moved = [...marked.shards].filter(([shard, { host }]) => current.shards.get(shard)?.host !== host);
   const what = moved.map(([shard, { host }]) => {
     const from = current.shards.get(shard)?.host;
@@ -40,7 +40,7 @@ export function planAssignment(view: View, parts: Parts | undefined): readonly A
     {
       kind: "publish-assignment",
       assignment: marked,
-      after: current.version,
+      after: observed.assignment === UNKNOWN ? 0 : (observed.assignment?.version ?? 0),
       because: { reason: moved.length === 0 ? "AssignmentPublished" : "ShardsMoved", message },
     },
   ];

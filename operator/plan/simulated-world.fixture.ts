@@ -152,7 +152,7 @@ export function act(world: World, action: Action): void {
       if ((world.routing?.newestFirst[0]?.number ?? 0) === action.after) world.routing = action.table;
       break;
     case "publish-assignment":
-      if ((world.assignment?.version ?? 0) <= action.after) world.assignment = action.assignment;
+      if ((world.assignment?.version ?? 0) === action.after) world.assignment = action.assignment;
       break;
     case "apply-workload": {
       const { pods = 0, ready = 0, replicas = 1 } = world.workloads[action.component] ?? {};

@@ -20,7 +20,7 @@ import { hostName, ordinalOf, UNKNOWN } from "./world.ts";
 export function planStatus(view: View, planned: Planned): readonly Action[] {
   const conditions = conditionsOf(view, planned);
   const status = clean({ ...statusOf(view, planned), conditions });
-  if (isDeepStrictEqual(status, clean(view.status))) return [];
+  if (isDeepStrictEqual(status, view.status)) return [];
   return [...conditionEvents(view, conditions), { kind: "set-status", status }];
 }
 
@@ -119,7 +119,7 @@ export function planSplitStatus(view: View, actions: readonly Action[]): readonl
         ? undefined
         : (restart ?? (cold === true ? timeOf(view.nowMs) : undefined));
     const next = clean({ ...status, coldSince });
-    return isDeepStrictEqual(next, clean(split.status ?? {}))
+    return isDeepStrictEqual(next, split.status ?? {})
       ? []
       : [{ kind: "set-split-status", name, status: next }];
   });
@@ -186,7 +186,11 @@ export function twoDigits(count: number): number {
   return Math.round(whole / step) * step;
 }
 
-/** Without the fields that are undefined, as JSON would have it. */
+/** Without the fields that are undefined: as it comes back from the API server. */
 function clean<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
+  if (Array.isArray(value)) return value.map(clean) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const kept: Record<string, unknown> = {};
+  for (const name in value) if (value[name] !== undefined) kept[name] = clean(value[name]);
+  return kept as T;
 }
