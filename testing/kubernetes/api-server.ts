@@ -23,9 +23,11 @@ import { kubectlOf, writeKubeconfig, type Kubectl } from "./kubectl.ts";
 import { installControlPlane, kubernetesLacks } from "./kubernetes-install.ts";
 
 const READY_MS = 60_000;
+/** It would wait a minute for watches to end by themselves; etcd has all that was acknowledged. */
+const STOP_MS = 2_000;
 const LOOPBACK = "127.0.0.1";
 /** The API server itself is the first of them, as pods see it. */
-const SERVICE_ADDRESSES = "10.96.0.0/16";
+export const SERVICE_ADDRESSES = "10.96.0.0/16";
 const FIRST_SERVICE_ADDRESS = "10.96.0.1";
 const ADMINISTRATORS = "system:masters";
 
@@ -139,6 +141,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       logFile: at("kube-apiserver.log"),
       isReady: () => answers(`${url}/readyz`, authority.certificate, admin),
       readyMs: READY_MS,
+      stopMs: STOP_MS,
     });
 
   let running: ServerProcess;

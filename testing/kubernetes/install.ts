@@ -3,14 +3,10 @@
  * after the other: a build takes all cores by itself. Anything that cannot be had fails the whole.
  */
 import { reportToStderr } from "../servers/cache.ts";
-import {
-  installControlPlane,
-  installHelm,
-  installKubeconform,
-  installNodePrograms,
-} from "./kubernetes-install.ts";
+import { installControlPlane, installDns, installHelm, installKubeconform } from "./kubernetes-install.ts";
+import { installNode } from "./node-install.ts";
 
-for (const install of [installControlPlane, installNodePrograms, installHelm, installKubeconform]) {
+for (const install of [installControlPlane, installHelm, installKubeconform, installDns, installNode]) {
   try {
     await install();
   } catch (error) {

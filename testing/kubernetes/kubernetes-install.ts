@@ -10,6 +10,8 @@ import { hasCommand, runCommand } from "../servers/command.ts";
 
 /** As tools/go.mod has it; 1.35 is the first whose kubelet refuses cgroup v1. */
 export const KUBERNETES_VERSION = "1.33.13";
+/** As tools/dns/go.mod has it. */
+export const DNS_VERSION = "1.14.3";
 export const HELM_VERSION = "3.18.6";
 export const KUBECONFORM_VERSION = "0.7.0";
 
@@ -24,7 +26,7 @@ export type Programs<Name extends Program> = Readonly<Record<Name, string>>;
 /** Why Kubernetes cannot be built on this machine; undefined where it can. */
 export async function kubernetesLacks(): Promise<string | undefined> {
   if (await hasCommand("go", "version")) return undefined;
-  return "Go is missing, which builds Kubernetes and helm: install Go 1.24 or later (go), then start again";
+  return "Go is missing, which builds Kubernetes and helm: install Go 1.25 or later (go), then start again";
 }
 
 export const installControlPlane = (
@@ -45,6 +47,16 @@ export const installKubeconform = (report: Report = reportToStderr): Promise<str
   return installModule({ name: "kubeconform", version: KUBECONFORM_VERSION, command }, report);
 };
 
+/** The command that runs CoreDNS. */
+export async function installDns(report: Report = reportToStderr): Promise<string> {
+  const what = `CoreDNS ${DNS_VERSION}`;
+  const folder = await cached(`coredns-${DNS_VERSION}`, what, report, async (into) => {
+    await buildable(what);
+    await goTool(["build", "-ldflags=-s -w", "-o", path.join(into, "coredns"), "."], {}, "dns");
+  });
+  return path.join(folder, "coredns");
+}
+
 async function installPrograms<Name extends Program>(
   name: string,
   programs: readonly Name[],
@@ -55,7 +67,7 @@ async function installPrograms<Name extends Program>(
     await buildable(what);
     for (const program of programs) {
       report(`building ${program} …`);
-      await goTool(["build", `-ldflags=${LINKED}`, "-o", `${into}/`, `k8s.io/kubernetes/cmd/${program}`], {});
+      await goTool(["build", `-ldflags=${LINKED}`, "-o", `${into}/`, `k8s.io/kubernetes/cmd/${program}`]);
     }
   };
   const folder = await cached(`${name}-${KUBERNETES_VERSION}`, what, report, build);
@@ -94,7 +106,11 @@ async function buildable(what: string): Promise<void> {
 }
 
 /** With good manners: a long build gives way to whatever else the machine does. */
-async function goTool(args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+export async function goTool(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  module = ".",
+): Promise<void> {
   const settings = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false", ...env };
-  await runCommand("nice", ["-n", "19", "go", ...args], { cwd: TOOLS, env: settings });
+  await runCommand("nice", ["-n", "19", "go", ...args], { cwd: path.join(TOOLS, module), env: settings });
 }

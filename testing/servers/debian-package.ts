@@ -75,6 +75,22 @@ export async function unpackDebianPackages(packages: readonly string[], folder: 
   const to = ["-o", `Dir::Cache::archives=${archives}`];
   const how = ["-y", "-qq", "--no-install-recommends", "--download-only"];
   await runCommand("apt-get", ["install", ...how, ...to, ...packages]);
+  await unpackAll(archives, folder);
+}
+
+/** The packages by themselves, whether the machine has them or not. */
+export async function fetchDebianPackages(packages: readonly string[], folder: string): Promise<void> {
+  if (!(await hasCommand("apt-get", "--version"))) {
+    throw new Error(`${packages.join(", ")} cannot be fetched: apt-get is missing; use Debian or Ubuntu`);
+  }
+  const archives = path.join(folder, "archives");
+  mkdirSync(archives);
+  await runCommand("apt-get", ["download", "-qq", ...packages], { cwd: archives });
+  await unpackAll(archives, folder);
+}
+
+/** Each archive of the first folder into the second; the first is gone then. */
+async function unpackAll(archives: string, folder: string): Promise<void> {
   for (const name of readdirSync(archives).filter((each) => each.endsWith(".deb"))) {
     await runCommand("dpkg", ["-x", path.join(archives, name), folder]);
   }
