@@ -286,6 +286,10 @@ export function describeClickLog(name: string, factory: HarnessFactory): void {
         expect((await log.bounds(1)).next).toBe(count);
         for (let i = 0; i < offset; i++) expectRecord((await log.read(1, i, 1))[0], i, sampleBlock(i + 1));
         expect(await codeOf(readAll(log, 1))).toBe("LOG_CORRUPT");
+        if (log.readMany !== undefined) {
+          const from = new Map([[1, offset]]);
+          expect(await codeOf(log.readMany(from, ALL))).toBe("LOG_CORRUPT");
+        }
         await log.read(1, offset, 1);
         message = "resolved";
       } catch (error) {

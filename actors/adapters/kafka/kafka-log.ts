@@ -3,8 +3,9 @@
  * block. Which shard a process owns, and how far it has read, is adtally's own affair: no consumer
  * groups, no committed offsets.
  *
- * appender.ts appends (Q1 to Q5), reader.ts reads (F1 to F5), brokers.ts knows where (N1 to N6),
- * repairs.ts mends kafkajs (K1 to K3), ensure-topics.ts makes and checks the topics.
+ * appender.ts appends (Q1 to Q5), reader.ts and reader-many.ts read (F1 to F5, M1 and M2), brokers.ts
+ * knows where (N1 to N6), repairs.ts mends kafkajs (K1 to K3), ensure-topics.ts makes and checks the
+ * topics.
  *
  * A record that is no intact block is LOG_CORRUPT with `offset` in the error. The record itself
  * stays where it is, for as long as the topic keeps it; the reader that has made a note of it goes
@@ -24,6 +25,7 @@ import { assertKafkaConfig, type Compression, type KafkaConfig } from "./config.
 import { createKafkaKeyedLog } from "./keyed-log.ts";
 import { blockBatch, type Codec } from "./produce-request.ts";
 import { readBounds, readRecords } from "./reader.ts";
+import { ManyReader } from "./reader-many.ts";
 import { CLICK_TOPICS, KEYED_TOPICS, topicName } from "./topics.ts";
 
 export interface KafkaLogDeps {
@@ -76,7 +78,9 @@ export function openKafkaLog(deps: KafkaLogDeps): KafkaLog {
   return {
     topic(name) {
       const topic = topicName(config.topicPrefix, name);
+      const many = new ManyReader(reader, topic);
       return {
+        readMany: (from, maxBytes) => many.read(from, maxBytes),
         append: (partition, block) => appender.append(topic, partition, blockBatch(block)),
         read: (partition, from, maxBytes) => readRecords(reader, { topic, partition }, from, maxBytes),
         bounds: (partition) => readBounds(reader, { topic, partition }),

@@ -26,7 +26,7 @@ import {
   OFFSET_OUT_OF_RANGE,
 } from "./protocol-errors.ts";
 
-const FETCH_MAX_BYTES = 8 * 1024 * 1024;
+export const FETCH_MAX_BYTES = 8 * 1024 * 1024;
 const EARLIEST = "-2";
 const LATEST = "-1";
 
@@ -80,7 +80,7 @@ export async function readRecords(
   }
 }
 
-function decode(message: FetchedMessage, offset: number): LogRecord | string {
+export function decode(message: FetchedMessage, offset: number): LogRecord | string {
   if (message.isControlRecord) return "it is a transaction's marker, not a click block";
   const block = decodeBlock(message.headers[HEADER_KEY], message.value);
   return typeof block === "string" ? block : { ...block, offset };
@@ -131,14 +131,24 @@ async function fetchOnce(deps: ReaderDeps, place: Place, offset: number, maxByte
     },
     deps.limits.appendDeadlineMs,
   );
-  const found = response.responses[0]?.partitions[0];
+  const found = await assertFetched(deps, place, offset, response.responses[0]?.partitions[0]);
+  return { messages: found.messages, next: Number(found.highWatermark) };
+}
+
+/** @throws OFFSET_OUT_OF_RANGE, LOG_UNAVAILABLE */
+export async function assertFetched<T extends { readonly errorCode: number }>(
+  deps: ReaderDeps,
+  place: Place,
+  offset: number,
+  found: T | undefined,
+): Promise<T> {
   if (found === undefined) throw unavailable(place, "the broker's answer does not name it");
   if (found.errorCode === OFFSET_OUT_OF_RANGE) {
     const { earliest, next } = await readBounds(deps, place);
     throw outOfRange(place, offset, `it holds ${earliest} to ${next}`);
   }
   refuse(deps, place, found.errorCode);
-  return { messages: found.messages, next: Number(found.highWatermark) };
+  return found;
 }
 
 async function listOffset(deps: ReaderDeps, place: Place, timestamp: string): Promise<number> {
@@ -159,7 +169,7 @@ async function listOffset(deps: ReaderDeps, place: Place, timestamp: string): Pr
   }
 }
 
-async function leaderOf({ brokers }: ReaderDeps, { topic, partition }: Place): Promise<number> {
+export async function leaderOf({ brokers }: ReaderDeps, { topic, partition }: Place): Promise<number> {
   await brokers.freshen();
   const leader = brokers.leaderOf(topic, partition);
   if (leader !== undefined) return leader;
@@ -173,7 +183,7 @@ function refuse({ brokers }: ReaderDeps, place: Place, errorCode: number): void 
   throw unavailable(place, describeCode(errorCode));
 }
 
-function unavailable({ topic, partition }: Place, why: string, cause?: unknown): AdtallyError {
+export function unavailable({ topic, partition }: Place, why: string, cause?: unknown): AdtallyError {
   return new AdtallyError("LOG_UNAVAILABLE", `${topic}, partition ${partition}: ${why}`, { cause });
 }
 
