@@ -58,6 +58,51 @@ const HELLO = [
   },
 ];
 
+/** Keeps on its volume how often it was started. */
+const COUNT_STARTS = `
+  const fs = require("node:fs");
+  fs.appendFileSync("/data/starts", "x");
+  process.on("SIGTERM", () => process.exit(0));
+  setInterval(() => undefined, 1000);
+`;
+const KEEPER = {
+  apiVersion: "apps/v1",
+  kind: "StatefulSet",
+  metadata: { name: "keeper" },
+  spec: {
+    serviceName: "keeper",
+    selector: { matchLabels: { app: "keeper" } },
+    template: {
+      metadata: { labels: { app: "keeper" } },
+      spec: {
+        terminationGracePeriodSeconds: 2,
+        securityContext: { fsGroup: 10_001 },
+        containers: [
+          {
+            ...container,
+            args: ["-e", COUNT_STARTS],
+            volumeMounts: [{ name: "data", mountPath: "/data" }],
+          },
+        ],
+      },
+    },
+    volumeClaimTemplates: [
+      {
+        metadata: { name: "data" },
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+      },
+    ],
+  },
+};
+/** As a program in a pod asks the API server: by its service account's token. */
+const ASK_API_SERVER = `
+  const { readFileSync } = require("node:fs");
+  const of = (file) => readFileSync("/var/run/secrets/kubernetes.io/serviceaccount/" + file);
+  const headers = { authorization: "Bearer " + of("token") };
+  const url = "https://kubernetes.default.svc/api/v1/namespaces/default/pods";
+  require("node:https").get(url, { ca: of("ca.crt"), headers }, (answer) => answer.pipe(process.stdout));
+`;
+
 /** Lines of ps. */
 async function processesOf(dir: string): Promise<string> {
   const lines = (await runCommand("ps", ["-e", "-o", "pid,args"])).split("\n");
@@ -88,6 +133,10 @@ describe.skipIf(lacks !== undefined)("the node for tests", () => {
     const signal = AbortSignal.timeout(2_000);
     return (await fetch(url, { signal, headers: { connection: "close" } })).text();
   };
+  const starts = () => {
+    const print = "process.stdout.write(require('node:fs').readFileSync('/data/starts'))";
+    return kubectl("exec", "keeper-0", "--", "node", "-e", print).catch(String);
+  };
   const isReady = () => kubectl("rollout", "status", "deployment/hello", "--timeout=60s");
 
   it("runs pods of our image, restricted, until they are Ready", async () => {
@@ -105,6 +154,21 @@ describe.skipIf(lacks !== undefined)("the node for tests", () => {
     expect(answers.size).toBe(2);
     const ask = "fetch('http://hello.default.svc/').then((it) => it.text()).then(console.log)";
     expect(await kubectl("exec", "deploy/hello", "--", "node", "-e", ask)).toContain("hello from hello-");
+  });
+
+  it("lets a pod ask the API server as its service account, which RBAC then judges", async () => {
+    const ask = () => kubectl("exec", "deploy/hello", "--", "node", "-e", ASK_API_SERVER);
+    expect(await ask()).toMatch(/system:serviceaccount:default:default.*cannot list resource/);
+    const to = ["--clusterrole=view", "--serviceaccount=default:default"];
+    await kubectl("create", "rolebinding", "viewer", ...to);
+    await expect.poll(ask, { timeout: 10_000 }).toContain('"kind":"PodList"');
+  });
+
+  it("gives a StatefulSet its volume", async () => {
+    await node.addVolumes(1);
+    await node.apiServer.kubectl(["apply", "-f", "-"], { input: JSON.stringify(KEEPER) });
+    await kubectl("rollout", "status", "statefulset/keeper", "--timeout=60s");
+    await expect.poll(starts, { timeout: 10_000 }).toBe("x");
   });
 
   it("loads what the programs load, in the image", async () => {
@@ -126,6 +190,7 @@ describe.skipIf(lacks !== undefined)("the node for tests", () => {
     await expect
       .poll(() => textOf(`http://${address}/`).catch(String), { timeout: 20_000 })
       .toContain("hello");
+    await expect.poll(starts, { timeout: 20_000 }).toBe("xx");
   });
 
   it("M1 ends with its parent, however that ends", async () => {

@@ -15,6 +15,7 @@ import { freePorts, startProcess, type ServerProcess } from "../servers/process.
 import { SERVICE_ADDRESSES, startApiServer, type ApiServer } from "./api-server.ts";
 import * as config from "./node-config.ts";
 import { installNode, PAUSE_IMAGE } from "./node-install.ts";
+import { addVolumes } from "./node-volumes.ts";
 import { holdAddress, startMachine, type Machine } from "./node-machine.ts";
 
 const READY_MS = 120_000;
@@ -38,6 +39,8 @@ export interface ClusterNode {
   readonly hostAddress: string;
   readonly isRunning: boolean;
   importImage(file: string): Promise<void>;
+  /** Volumes that claims of pods are bound to, each for one claim. */
+  addVolumes(count: number): Promise<void>;
   /** Runs a command in the node's namespaces: what it printed. */
   run(command: string, args: readonly string[]): Promise<string>;
   /** The node alone, as a power cut would; the API server goes on. */
@@ -179,6 +182,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
     );
     await launchPrograms(machine);
     const running = () => machine!;
+    let volumes = 0;
     return {
       name,
       apiServer: server,
@@ -188,6 +192,11 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
         return running().isRunning;
       },
       importImage: (file) => importInto(running(), file),
+      async addVolumes(count) {
+        const from = volumes;
+        volumes += count;
+        await addVolumes(server.kubectl, { node: name, folder: at("volumes"), from, count });
+      },
       run: (command, args) => running().run(command, args),
       kill: () => running().kill(),
       async restart() {
