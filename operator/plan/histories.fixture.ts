@@ -154,12 +154,13 @@ export function anyWorld(random: SeededRandom): World {
 export function disturb(world: World, random: SeededRandom): void {
   const pods = [...world.pods];
   const { spec, metadata } = world.cluster;
-  switch (random.below(10)) {
+  switch (random.below(12)) {
     case 0: {
       const [, pod] = pods.length === 0 ? [] : random.pick(pods);
       if (pod !== undefined) {
         pod.isUp = false;
         pod.held.clear();
+        pod.follows = NO_ASSIGNMENT;
         pod.upAtMs = world.nowMs + random.pick([2_000, 30_000, 300_000, Infinity]);
       }
       break;
@@ -200,6 +201,10 @@ export function disturb(world: World, random: SeededRandom): void {
       if (actors !== undefined) world.workloads.actors = { ...actors, replicas: random.below(5) };
       break;
     }
+    case 9:
+      // Somebody flushed it, or put an older one back.
+      if (random.chance(0.3)) world.assignment = undefined;
+      break;
     default:
       world.cluster = {
         ...world.cluster,
@@ -270,10 +275,7 @@ export function amiss(world: World): readonly string[] {
     if (split?.spec.origin === "Hand") continue;
     const ways = split?.spec.ways ?? 1;
     const most = Math.min(spec.hotAds.maxWays, newest?.shardCount ?? 0);
-    expect(
-      clicks / ways <= CAPACITY / 2 || ways === most,
-      `ad ${ad} of ${clicks} clicks/s over ${ways} ways`,
-    );
+    expect(clicks / ways <= CAPACITY / 2 || ways >= most, `ad ${ad} of ${clicks} clicks/s over ${ways} ways`);
     expect(
       ways === 1 || clicks / Math.floor(ways / 2) >= CAPACITY / 5,
       `ad ${ad} of ${clicks} clicks/s still over ${ways}`,

@@ -10,6 +10,7 @@ import { amiss, anyWorld, disturb, heal } from "./histories.fixture.ts";
 import { plan } from "./plan.ts";
 import { settle } from "./settle.fixture.ts";
 import { act, desiredOf, observe, observeBadly, pass, type World } from "./simulated-world.fixture.ts";
+import { timeOf } from "./view.ts";
 import type { Observed } from "./world.ts";
 
 const histories = Number(process.env["ADTALLY_PLANNER_HISTORIES"] ?? 300);
@@ -35,7 +36,7 @@ function assertHarmless(world: World, action: Action, isFresh: boolean): void {
       if (owner.unroutedSinceMs === undefined)
         expect(action.assignment.shards.has(shard), `shard ${shard}`).toBe(true);
   }
-  if (!isFresh) return;
+  if (!isFresh || world.cluster.metadata.deletionTimestamp !== undefined) return;
   if (action.kind === "restart-host") {
     const pod = world.pods.get(action.host)!;
     const isAlone = world.workloads.actors!.replicas === 1;
@@ -101,6 +102,13 @@ describe("the planner", () => {
           settle(world, random, { onAction });
           expect(amiss(world)).toEqual([]);
           expect(plan(desiredOf(world), observe(world), world.nowMs)).toEqual([]);
+          if (random.chance(0.8)) return;
+          const deletionTimestamp = timeOf(world.nowMs);
+          world.cluster = { ...world.cluster, metadata: { ...world.cluster.metadata, deletionTimestamp } };
+          stormy(world, random, random.below(6), true);
+          heal(world);
+          settle(world, random, { onAction });
+          expect([world.cluster.metadata.finalizers, world.pods.size]).toEqual([[], 0]);
         }),
         { numRuns: histories },
       );

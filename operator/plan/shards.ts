@@ -58,7 +58,8 @@ function nextAssignment(
   const free = shards.filter((shard) => !keepers.has(current.shards.get(shard)?.host ?? ""));
   const ideal = assign(current, targets, free);
   const { version } = ideal;
-  let budget = view.spec.actors.movesAtOnce - heldOf(view, current).open.length;
+  // M2: hosts that are about to come are waited for; each one by itself would set shards moving again.
+  let budget = keepers.size > 0 ? 0 : view.spec.actors.movesAtOnce - heldOf(view, current).open.length;
   const owners = new Map<number, ShardOwner>();
   for (const shard of kept) owners.set(shard, current.shards.get(shard)!);
   for (const [shard, owner] of ideal.shards) {

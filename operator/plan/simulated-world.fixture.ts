@@ -3,7 +3,7 @@
  * the assignment as the real ones do (moveOf), shared documents that are replaced upon what stands or not
  * at all, and observers that see parts of it, late or not.
  */
-import { moveOf, type Assignment } from "../../actors/assignment/assignment.ts";
+import { moveOf, NO_ASSIGNMENT, type Assignment } from "../../actors/assignment/assignment.ts";
 import type { RoutingTable } from "../../actors/routing/table.ts";
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import type { ClickCluster } from "../api/click-cluster.ts";
@@ -25,6 +25,8 @@ export interface Pod {
   readonly uid: string;
   readonly release: string;
   readonly held: Map<number, number>;
+  /** The newest assignment that it has seen: it takes up no older one. */
+  follows: Assignment;
   isUp: boolean;
   isEnding: boolean;
   /** When it comes up; Infinity: not before it is healed. */
@@ -76,6 +78,7 @@ function reportOf(world: World, name: string, pod: Pod): HostReport {
   });
   const clicksPerSecond = own * world.otherClicks + sum(topAds.map((each) => each.clicksPerSecond));
   return {
+    assignmentVersion: pod.follows.version,
     held: new Map(pod.held),
     clicksPerSecond,
     cpuPercent: clicksPerSecond / 1_000,
@@ -238,6 +241,7 @@ export function addPod(world: World, name: string, release: string, upAtMs: numb
     uid: `pod-${world.serial}`,
     release,
     held: new Map(),
+    follows: NO_ASSIGNMENT,
     isUp: false,
     isEnding: false,
     upAtMs,
@@ -249,8 +253,8 @@ export function addPod(world: World, name: string, release: string, upAtMs: numb
 
 /** As cmd/actor/ownership.ts: a shard that is another's is served until that one serves it. */
 function obey(world: World, name: string, pod: Pod, random: SeededRandom, haste: number): void {
-  const { assignment } = world;
-  if (assignment === undefined) return;
+  if ((world.assignment?.version ?? 0) > pod.follows.version) pod.follows = world.assignment!;
+  const assignment = pod.follows;
   for (const shard of new Set([...pod.held.keys(), ...assignment.shards.keys()])) {
     const move = moveOf(name, shard, pod.held.get(shard), assignment);
     if (move === undefined || !random.chance(haste)) continue;

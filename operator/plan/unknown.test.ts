@@ -6,7 +6,7 @@ import type { Action } from "./actions.ts";
 import { amiss, anyWorld, emptyWorld, specOf } from "./histories.fixture.ts";
 import { plan } from "./plan.ts";
 import { settle } from "./settle.fixture.ts";
-import { desiredOf, observe, pass, type World } from "./simulated-world.fixture.ts";
+import { act, desiredOf, observe, pass, type World } from "./simulated-world.fixture.ts";
 import { UNKNOWN, type Observed } from "./world.ts";
 
 const nothing: Observed = {
@@ -92,8 +92,9 @@ describe("what was not observed", () => {
       const reports = new Map([...observed.reports].slice(1));
       const actions = plan(desiredOf(world), { ...observed, reports }, world.nowMs);
       expect(actions.filter((each) => !isSaid(each))).toEqual([]);
-      for (const action of actions)
-        if (action.kind === "set-status") world.cluster = { ...world.cluster, status: action.status };
+      for (const action of actions) act(world, action);
+      const { actors } = world.cluster.status!;
+      expect([actors?.recommended, actors?.fewerSince]).toEqual([4, undefined]);
       pass(world, 10_000, seededRandom(i), 1);
     }
     settle(world, seededRandom(1));

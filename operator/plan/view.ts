@@ -2,8 +2,9 @@
  * What is wanted and what there is, side by side, with what follows from both at once: the first thing
  * that the planner makes, and all that its parts look at.
  *
- *  W1 A routing table or an assignment older than the one that the status says was published, or none
- *     where there was one, is not what there is: it counts as UNKNOWN, and `lost` names it.
+ *  W1 A routing table or an assignment older than one that is known to have been published, or none
+ *     where there was one, is not what there is, and `lost` names it. The table then counts as UNKNOWN:
+ *     only a person can say what the tokens out there were issued by. The assignment is made again.
  */
 import type { Assignment } from "../../actors/assignment/assignment.ts";
 import type { Limits } from "../../actors/core/limits.ts";
@@ -40,8 +41,8 @@ export interface View {
 export function viewOf(desired: Desired, observed: Observed, nowMs: number): View {
   const { spec, status = {}, metadata } = desired.cluster;
   const isRoutingLost = isOlder(observed.routing, status);
-  const isAssignmentLost =
-    observed.assignment !== UNKNOWN && (observed.assignment?.version ?? 0) < (status.assignmentVersion ?? 0);
+  const version = newestVersion(observed, status);
+  const isAssignmentLost = observed.assignment !== UNKNOWN && (observed.assignment?.version ?? 0) < version;
   const routing = isRoutingLost ? UNKNOWN : observed.routing;
   return {
     desired,
@@ -51,7 +52,7 @@ export function viewOf(desired: Desired, observed: Observed, nowMs: number): Vie
     observed,
     routing,
     newest: routing === UNKNOWN ? undefined : routing?.newestFirst[0],
-    assignment: isAssignmentLost ? recovered(observed, status) : observed.assignment,
+    assignment: isAssignmentLost ? recovered(observed, version) : observed.assignment,
     lost: [
       ...(isRoutingLost ? (["routing"] as const) : []),
       ...(isAssignmentLost ? (["assignment"] as const) : []),
@@ -67,15 +68,17 @@ function isOlder(routing: Observed["routing"], { routing: published }: ClickClus
   return newest === undefined || newest.inForceFromMs < Date.parse(published.inForceFrom);
 }
 
+/** Of the assignments that somebody is known to have seen. */
+function newestVersion({ reports }: Observed, { assignmentVersion = 0 }: ClickClusterStatus): number {
+  return Math.max(assignmentVersion, ...[...reports.values()].map((report) => report.assignmentVersion));
+}
+
 /** The assignment that was lost, from what the hosts still hold by it; not before all have said so. */
-function recovered(
-  { hosts, reports }: Observed,
-  { assignmentVersion = 0 }: ClickClusterStatus,
-): Seen<Assignment> {
+function recovered({ hosts, reports }: Observed, newest: number): Seen<Assignment> {
   if (hosts === UNKNOWN) return UNKNOWN;
   const owners = new Map<number, { host: string; epoch: number }>();
   const addresses = new Map<string, string>();
-  let version = assignmentVersion;
+  let version = newest;
   for (const [host, { address, isUp }] of hosts) {
     const report = reports.get(host);
     if (report === undefined && isUp) return UNKNOWN;

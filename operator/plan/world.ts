@@ -59,6 +59,8 @@ export interface AdRate {
 
 /** What an actor host says of itself. */
 export interface HostReport {
+  /** Of the newest assignment that it has seen: it takes up none of a lower version. */
+  readonly assignmentVersion: number;
   /** The epoch by which it serves each of its shards. */
   readonly held: ReadonlyMap<number, number>;
   readonly clicksPerSecond: number;
