@@ -71,6 +71,14 @@ function nextAssignment(
       owners.set(shard, owner);
     }
   }
+  for (const [host, { held }] of view.observed.reports) {
+    for (const [shard, epoch] of held) {
+      const owner = owners.get(shard);
+      if (owner !== undefined && owner.host !== host && epoch >= owner.epoch) {
+        owners.set(shard, { ...owner, epoch: version });
+      }
+    }
+  }
   const addresses = new Map(targets);
   for (const { host } of owners.values()) {
     const address = (hosts === UNKNOWN ? undefined : hosts.get(host)?.address) ?? current.hosts.get(host);

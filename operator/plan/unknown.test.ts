@@ -147,6 +147,16 @@ describe("what was lost", () => {
     expect(amiss(world)).toEqual([]);
   });
 
+  it("M5: the assignment, and its version was given to another: of two who hold a shard by it one lets go", () => {
+    const world = settledWorld();
+    const [[shard, owner]] = [...world.assignment!.shards] as [[number, { host: string; epoch: number }]];
+    const [other] = [...world.pods].find(([name]) => name !== owner.host)!;
+    world.pods.get(other)!.held.set(shard, owner.epoch);
+    settle(world, seededRandom(1));
+    expect(amiss(world)).toEqual([]);
+    expect(world.assignment!.shards.get(shard)!.host).toBe(owner.host);
+  });
+
   it("the assignment, while a host says nothing: it waits for that host", () => {
     const world = settledWorld();
     world.assignment = undefined;
