@@ -4,6 +4,8 @@
  * Sizing: m = -n·ln(p) / ln(2)² bits and k = m/n·ln(2) probes (Bloom 1970); the k probes come
  * from two hashes, h1 + i·h2 (Kirsch and Mitzenmacher 2006: no loss of asymptotic accuracy).
  */
+import { hash128 } from "../core/hash.ts";
+
 export interface BloomParts {
   readonly capacity: number;
   /** Bits set and asked for an id. */
@@ -17,6 +19,18 @@ export interface BloomFilter extends BloomParts {
   readonly byteLength: number;
   add(h1: number, h2: number): void;
   mayContain(h1: number, h2: number): boolean;
+}
+
+const SEED_1 = 0x0b100f11;
+const SEED_2 = 0x0b100f12;
+
+/** The two hashes of an id that its filters are told: stored filters hold them (stored-filters.ts). */
+export function firstHash(w0: number, w1: number, w2: number, w3: number): number {
+  return hash128(w0, w1, w2, w3, SEED_1);
+}
+
+export function secondHash(w0: number, w1: number, w2: number, w3: number): number {
+  return hash128(w0, w1, w2, w3, SEED_2) | 1;
 }
 
 const LN2_SQUARED = Math.LN2 * Math.LN2;

@@ -5,7 +5,7 @@ import { createBloom } from "./bloom.ts";
 import { DedupIndex, type BucketKey } from "./dedup-index.ts";
 import { IdTable } from "./id-table.ts";
 import { mix32 } from "../core/hash.ts";
-import type { Run } from "./run.ts";
+import type { Run, RunName } from "./run.ts";
 
 const seed = process.env["ADTALLY_SEED"];
 const params = seed === undefined ? {} : { seed: Number(seed) };
@@ -13,14 +13,29 @@ const SLICE_MS = DEFAULT_LIMITS.dedupSliceMs;
 
 function shelf() {
   const runs: Run[] = [];
+  const read = { buckets: 0, runs: 0 };
+  const find = ({ slice, run }: RunName) => runs.find((found) => found.slice === slice && found.run === run);
   return {
     runs,
+    read,
     filters: new Map<number, Buffer>(),
-    readBuckets: (keys: readonly BucketKey[]) =>
-      keys.map(
-        ({ slice, run, bucket }) =>
-          runs.find((found) => found.slice === slice && found.run === run)?.buckets[bucket],
-      ),
+    /** As a store does: all of it or nothing. */
+    save(index: DedupIndex, number: number): void {
+      const taken = index.take(number);
+      for (const { slice, replaces } of taken.runs)
+        for (const run of replaces) runs.splice(runs.indexOf(find({ slice, run })!), 1);
+      runs.push(...taken.runs);
+      for (const { slice, bytes } of taken.filters) this.filters.set(slice, bytes);
+      index.saved(taken.runs, taken.filters);
+    },
+    readBuckets: (keys: readonly BucketKey[]) => {
+      read.buckets += keys.length;
+      return keys.map((key) => find(key)?.buckets[key.bucket]);
+    },
+    scanRun: (name: RunName) => {
+      read.runs += 1;
+      return find(name)?.buckets ?? [];
+    },
   };
 }
 
@@ -29,14 +44,10 @@ function indexWith(reader: ReturnType<typeof shelf>): DedupIndex {
 }
 
 /** The number of runs that were read for it. */
-function restore(index: DedupIndex, { runs, filters }: ReturnType<typeof shelf>): number {
-  let read = 0;
-  const stored = { runs, filters: [...filters].map(([slice, bytes]) => ({ slice, bytes })) };
-  index.restore(stored, ({ slice, run }) => {
-    read += 1;
-    return runs.find((found) => found.slice === slice && found.run === run)!.buckets;
-  });
-  return read;
+function restore(index: DedupIndex, { filters, read, runs }: ReturnType<typeof shelf>): number {
+  const before = read.runs;
+  index.restore({ runs, filters: [...filters].map(([slice, bytes]) => ({ slice, bytes })) });
+  return read.runs - before;
 }
 
 /** The first two words of an id of the given slice. */
@@ -60,10 +71,7 @@ describe("DedupIndex", () => {
         let offset = 0;
         for (const item of steps) {
           if (typeof item === "string") {
-            const { runs, filters } = index.take(offset);
-            reader.runs.push(...runs);
-            for (const each of filters) reader.filters.set(each.slice, each.bytes);
-            index.saved(runs, filters);
+            reader.save(index, offset);
             if (item === "save") continue;
             if (item === "rot")
               for (const bytes of reader.filters.values()) bytes[offset % bytes.length]! ^= 1 << (offset % 8);
@@ -93,10 +101,7 @@ describe("DedupIndex", () => {
       const [w0, w1] = timeWords(9);
       for (let save = 1; save <= 20; save++) {
         for (let id = 0; id < 500; id++) index.add(w0, w1, save, id, save, id);
-        const { runs, filters } = index.take(save);
-        reader.runs.push(...runs);
-        for (const { slice, bytes } of filters) reader.filters.set(slice, bytes);
-        index.saved(runs, filters);
+        reader.save(index, save);
       }
       const verify = (again: DedupIndex) => {
         expect(again.stats).toMatchObject({ ids: 10_000, slices: 1 });
@@ -143,14 +148,78 @@ describe("DedupIndex", () => {
     });
   });
 
+  describe("a repeat cost a read in each run of its slice", () => {
+    test("large runs: hardly more than the one that has it is read", () => {
+      const reader = shelf();
+      const index = indexWith(reader);
+      const [w0, w1] = timeWords(9);
+      for (let save = 1; save <= 30; save++) {
+        for (let id = 0; id < 500; id++) index.add(w0, w1, save, id, save, id);
+        reader.save(index, save);
+      }
+      expect(reader.runs).toHaveLength(30);
+      for (const again of [index, indexWith(reader)]) {
+        if (again !== index) restore(again, reader);
+        reader.read.buckets = 0;
+        for (let save = 1; save <= 30; save++)
+          for (let id = 0; id < 500; id += 5) expect(again.find(w0, w1, save, id)?.offset).toBe(save);
+        expect(reader.read.buckets / 3_000).toBeLessThan(3);
+      }
+    });
+
+    test("small runs: saves merge them, and each id stays where it was, once", () => {
+      const reader = shelf();
+      const options = { sliceMs: SLICE_MS, falsePositiveRate: 0.01, runIds: 8_192 };
+      const index = new DedupIndex(options, reader);
+      const [w0, w1] = timeWords(9);
+      let most = 0;
+      for (let save = 1; save <= 200; save++) {
+        for (let id = 0; id < 5; id++) index.add(w0, w1, save, id, save, id);
+        reader.save(index, save);
+        most = Math.max(most, reader.runs.length);
+      }
+      // Three a tier of powers of four, up to the 1,000 ids that there are.
+      expect(most).toBeLessThanOrEqual(15);
+      const words = reader.runs.flatMap(({ buckets }) =>
+        buckets.flatMap((bucket) =>
+          Array.from({ length: bucket.length / 24 }, (_, i) => bucket.toString("hex", i * 24, i * 24 + 24)),
+        ),
+      );
+      expect(new Set(words).size).toBe(1_000);
+      expect(words).toHaveLength(1_000);
+      const again = new DedupIndex(options, reader);
+      restore(again, reader);
+      expect(again.stats.ids).toBe(1_000);
+      for (const each of [index, again])
+        for (let save = 1; save <= 200; save++)
+          for (let id = 0; id < 5; id++)
+            expect(each.find(w0, w1, save, id)).toEqual({ offset: save, row: id });
+    });
+
+    test("a run whose filter is not intact is read all the same", () => {
+      const reader = shelf();
+      const index = indexWith(reader);
+      const [w0, w1] = timeWords(9);
+      index.add(w0, w1, 1, 2, 3, 4);
+      reader.save(index, 5);
+      for (const damaged of [
+        Buffer.alloc(0),
+        reader.runs[0]!.filter.map((byte, at) => (at === 40 ? byte ^ 1 : byte)),
+      ]) {
+        reader.runs[0] = { ...reader.runs[0]!, filter: Buffer.from(damaged) };
+        const again = indexWith(reader);
+        restore(again, reader);
+        expect(again.find(w0, w1, 1, 2)).toEqual({ offset: 3, row: 4 });
+      }
+    });
+  });
+
   test("a position beyond 32 bits comes back from a run", () => {
     const reader = shelf();
     const index = indexWith(reader);
     const [w0, w1] = timeWords(9);
     index.add(w0, w1, 1, 2, 2 ** 39 + 5, 8_191);
-    const { runs, filters } = index.take(1);
-    reader.runs.push(...runs);
-    index.saved(runs, filters);
+    reader.save(index, 1);
     expect(index.unsavedIds).toBe(0);
     expect(index.find(w0, w1, 1, 2)).toEqual({ offset: 2 ** 39 + 5, row: 8_191 });
   });
@@ -166,9 +235,10 @@ describe("DedupIndex", () => {
   });
 
   test("a run that holds fewer ids than its header says is an impossible state", () => {
-    const index = indexWith(shelf());
-    const stored = { runs: [{ slice: 1, run: 1, bucketBits: 0, ids: 2 }], filters: [] };
-    expect(() => index.restore(stored, () => [Buffer.alloc(24)])).toThrow(/holds 1 ids, not 2/);
+    const reader = shelf();
+    const run = { slice: 1, run: 1, bucketBits: 0, ids: 2, filter: Buffer.alloc(0), replaces: [] };
+    reader.runs.push({ ...run, buckets: [Buffer.alloc(24)] });
+    expect(() => restore(indexWith(reader), reader)).toThrow(/holds 1 ids, not 2/);
   });
 });
 

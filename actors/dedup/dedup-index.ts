@@ -15,24 +15,39 @@
  *     after it in the store.
  *  D4 A stored filter holds every id of the slice's runs up to the one that it names: those runs
  *     are not read at a start. Filters are stored again when they have grown by an eighth: some
- *     10 bytes an id are written for it, and at most an eighth of the ids is read.
+ *     10 bytes an id are written for it, and at most an eighth of the ids is read, beside those of
+ *     small runs that were merged since.
+ *  D5 A look-up reads the run that has the id, and of the others those whose own filter errs. So
+ *     that there are few of them to ask, a save takes small runs of its slices into its own
+ *     (merge.ts), up to an eighth of the ids that fill a run; in one write, so that before and
+ *     after it the store has the same ids at the same positions.
  */
-import { hash128 } from "../core/hash.ts";
 import { invariant } from "../core/errors.ts";
-import { createBloom, type BloomFilter } from "./bloom.ts";
+import { createBloom, firstHash, secondHash, type BloomFilter } from "./bloom.ts";
 import { IdTable, type LogPosition } from "./id-table.ts";
-import { buildRuns, bucketOf, findInBucket, type Run, type RunHeader } from "./run.ts";
+import { runsToMerge } from "./merge.ts";
+import {
+  buildRuns,
+  bucketOf,
+  findInBucket,
+  forEachEntry,
+  RUN_ENTRY_BYTES,
+  type Merge,
+  type Run,
+  type RunHeader,
+  type RunName,
+} from "./run.ts";
 import { decodeFilters, encodeFilters, type StoredFilters } from "./stored-filters.ts";
 
 /** Reads a shard's stored runs, synchronously: the store is in this process. @throws STORE_CORRUPT */
 export interface RunReader {
   /** The buckets asked for, in order; undefined where a bucket is empty. */
   readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[];
+  /** All non-empty buckets of a run. */
+  scanRun(run: RunName): Iterable<Buffer>;
 }
 
-export interface BucketKey {
-  readonly slice: number;
-  readonly run: number;
+export interface BucketKey extends RunName {
   readonly bucket: number;
 }
 
@@ -43,11 +58,16 @@ export interface DedupOptions {
   readonly runIds: number;
 }
 
+interface StoredRun extends Omit<RunHeader, "filter"> {
+  /** Undefined where what was stored of it is not intact: then the run is always read (D5). */
+  readonly filter: BloomFilter | undefined;
+}
+
 interface Slice {
   ids: number;
-  /** Each new filter doubles the last one's capacity and halves its error: the sum stays under the rate. */
+  /** Each new filter doubles the last one's capacity and errs less: the sum stays under the rate. */
   readonly filters: BloomFilter[];
-  readonly runs: RunHeader[];
+  runs: StoredRun[];
   /** Ids that the stored filters hold, and the run that they reach to (D4). */
   storedIds: number;
   storedTo: number;
@@ -66,12 +86,12 @@ export interface StoredDedup {
   readonly filters: readonly StoredFilters[];
 }
 
-const SEED_1 = 0x0b100f11;
-const SEED_2 = 0x0b100f12;
 const FIRST_FILTER_IDS = 4_096;
 /** Of what is stored of a slice's filters, and of a run: less is not worth a write (D4). */
 const FILTER_GROWTH = 1 / 8;
 const LEAST_GROWTH_OF_RUN = 1 / 32;
+/** Of a run's ids: what a save reads and writes again at the most, some milliseconds (D5). */
+const MERGED_OF_RUN = 1 / 8;
 
 export class DedupIndex {
   readonly #options: DedupOptions;
@@ -97,6 +117,7 @@ export class DedupIndex {
     for (const slice of this.#slices.values()) {
       ids += slice.ids;
       for (const filter of slice.filters) bloomBytes += filter.byteLength;
+      for (const { filter } of slice.runs) bloomBytes += filter?.byteLength ?? 0;
     }
     return { ids, slices: this.#slices.size, bloomBytes, storeLookups: this.#storeLookups };
   }
@@ -111,8 +132,8 @@ export class DedupIndex {
     const sliceNumber = this.sliceOf(w0, w1);
     const slice = this.#slices.get(sliceNumber);
     if (slice === undefined) return undefined;
-    const h1 = hash128(w0, w1, w2, w3, SEED_1);
-    const h2 = hash128(w0, w1, w2, w3, SEED_2) | 1;
+    const h1 = firstHash(w0, w1, w2, w3);
+    const h2 = secondHash(w0, w1, w2, w3);
     let maybe = false;
     for (const filter of slice.filters) {
       if (filter.mayContain(h1, h2)) {
@@ -123,7 +144,12 @@ export class DedupIndex {
     if (!maybe) return undefined;
     const slot = this.#recent.find(w0, w1, w2, w3);
     if (slot >= 0) return this.#recent.positionAt(slot);
-    return this.#findStored(sliceNumber, slice, w0, w1, w2, w3);
+    const keys: BucketKey[] = [];
+    for (const { run, bucketBits, filter } of slice.runs) {
+      if (filter !== undefined && !filter.mayContain(h1, h2)) continue;
+      keys.push({ slice: sliceNumber, run, bucket: bucketOf(w0, w1, w2, w3, bucketBits) });
+    }
+    return keys.length === 0 ? undefined : this.#findStored(keys, w0, w1, w2, w3);
   }
 
   /** Records an id as counted. The caller has just found it absent (D2 holds in any case). */
@@ -132,9 +158,26 @@ export class DedupIndex {
     this.#addToFilter(this.#sliceFor(this.sliceOf(w0, w1)), w0, w1, w2, w3);
   }
 
-  /** The ids since the last save as runs, for the store; they stay in memory until `saved`. */
+  /**
+   * The ids since the last save as runs, for the store, with some of its small ones (D5); they stay
+   * in memory until `saved`. @throws STORE_CORRUPT
+   */
   takeRuns(run: number): Run[] {
-    return buildRuns(this.#recent, (w0, w1) => this.sliceOf(w0, w1), run);
+    const sliceOf = (w0: number, w1: number) => this.sliceOf(w0, w1);
+    return buildRuns(this.#recent, sliceOf, run, (perSlice) => this.#merges(perSlice));
+  }
+
+  #merges(perSlice: ReadonlyMap<number, number>): ReadonlyMap<number, Merge> {
+    const merges = new Map<number, Merge>();
+    let left = Math.floor(this.#options.runIds * MERGED_OF_RUN);
+    for (const [number, added] of perSlice) {
+      const chosen = runsToMerge(this.#slices.get(number)?.runs ?? [], added, left);
+      if (chosen.length === 0) continue;
+      const buckets = chosen.flatMap((run) => checked(run, [...this.#reader.scanRun(run)]));
+      merges.set(number, { runs: chosen.map(({ run }) => run), buckets });
+      left -= chosen.reduce((sum, { ids }) => sum + ids, 0);
+    }
+    return merges;
   }
 
   /** The same, and the filters that have grown. */
@@ -149,9 +192,11 @@ export class DedupIndex {
     return { runs: this.takeRuns(run), filters };
   }
 
-  saved(runs: readonly RunHeader[], filters: readonly StoredFilters[]): void {
-    for (const { slice, run, bucketBits, ids } of runs) {
-      this.#sliceFor(slice).runs.push({ slice, run, bucketBits, ids });
+  saved(runs: readonly Run[], filters: readonly StoredFilters[]): void {
+    for (const run of runs) {
+      const slice = this.#sliceFor(run.slice);
+      const kept = slice.runs.filter((each) => !run.replaces.includes(each.run));
+      slice.runs = [...kept, storedRun(run)];
     }
     for (const { slice: number } of filters) {
       const slice = this.#sliceFor(number);
@@ -160,8 +205,8 @@ export class DedupIndex {
     this.#recent.clear();
   }
 
-  /** Takes in what the store has, at recovery; `scan` reads a run's buckets. */
-  restore({ runs, filters }: StoredDedup, scan: (header: RunHeader) => Iterable<Buffer>): void {
+  /** Takes in what the store has, at recovery. @throws STORE_CORRUPT */
+  restore({ runs, filters }: StoredDedup): void {
     for (const { slice, bytes } of filters) {
       const found = decodeFilters(bytes);
       if (found === undefined) continue;
@@ -172,29 +217,19 @@ export class DedupIndex {
     for (const { slice, ids } of runs) expected.set(slice, (expected.get(slice) ?? 0) + ids);
     for (const header of runs) {
       const slice = this.#sliceFor(header.slice, expected.get(header.slice));
-      slice.runs.push(header);
-      if (header.run > slice.storedTo) this.#restoreRun(slice, header, scan(header));
+      slice.runs.push(storedRun(header));
+      if (header.run > slice.storedTo) this.#restoreRun(slice, header);
     }
+    for (const [slice, ids] of expected) this.#slices.get(slice)!.ids = ids;
   }
 
-  #restoreRun(slice: Slice, header: RunHeader, buckets: Iterable<Buffer>): void {
-    let ids = 0;
-    for (const bucket of buckets) {
-      for (let at = 0; at < bucket.length; at += 24) {
-        ids += 1;
-        this.#addToFilter(
-          slice,
-          bucket.readUInt32BE(at),
-          bucket.readUInt32BE(at + 4),
-          bucket.readUInt32BE(at + 8),
-          bucket.readUInt32BE(at + 12),
-        );
-      }
-    }
-    invariant(
-      ids === header.ids,
-      `run ${header.run} of slice ${header.slice} holds ${ids} ids, not ${header.ids}`,
-    );
+  #restoreRun(slice: Slice, header: RunHeader): void {
+    forEachEntry(checked(header, [...this.#reader.scanRun(header)]), (w0, w1, w2, w3) => {
+      // A run that replaced others holds ids that the filters hold already: they need no room again.
+      const [h1, h2] = [firstHash(w0, w1, w2, w3), secondHash(w0, w1, w2, w3)];
+      if (!slice.filters.some((filter) => filter.mayContain(h1, h2)))
+        this.#addToFilter(slice, w0, w1, w2, w3);
+    });
   }
 
   /** Drops the slices that end at or before `timeMs`; returns the first slice kept. */
@@ -220,33 +255,38 @@ export class DedupIndex {
   #addToFilter(slice: Slice, w0: number, w1: number, w2: number, w3: number): void {
     let filter = slice.filters[slice.filters.length - 1]!;
     if (filter.count >= filter.capacity) {
-      const rate = this.#options.falsePositiveRate / 2 ** (slice.filters.length + 1);
+      // 1/2 + 1/6 + 1/12 + … = 1; halves would do too, and cost a fifth more memory at the tenth filter.
+      const nth = slice.filters.length + 1;
+      const rate = this.#options.falsePositiveRate / (nth * (nth + 1));
       filter = createBloom(filter.capacity * 2, rate);
       slice.filters.push(filter);
     }
-    filter.add(hash128(w0, w1, w2, w3, SEED_1), hash128(w0, w1, w2, w3, SEED_2) | 1);
+    filter.add(firstHash(w0, w1, w2, w3), secondHash(w0, w1, w2, w3));
     slice.ids += 1;
   }
 
   #findStored(
-    sliceNumber: number,
-    slice: Slice,
+    keys: readonly BucketKey[],
     w0: number,
     w1: number,
     w2: number,
     w3: number,
   ): LogPosition | undefined {
-    if (slice.runs.length === 0) return undefined;
     this.#storeLookups += 1;
-    const keys = slice.runs.map(({ run, bucketBits }) => ({
-      slice: sliceNumber,
-      run,
-      bucket: bucketOf(w0, w1, w2, w3, bucketBits),
-    }));
     for (const bucket of this.#reader.readBuckets(keys)) {
       const position = bucket && findInBucket(bucket, w0, w1, w2, w3);
       if (position !== undefined) return position;
     }
     return undefined;
   }
+}
+
+function storedRun({ slice, run, bucketBits, ids, filter }: RunHeader): StoredRun {
+  return { slice, run, bucketBits, ids, filter: decodeFilters(filter)?.filters[0] };
+}
+
+function checked({ slice, run, ids }: Omit<RunHeader, "filter">, buckets: Buffer[]): Buffer[] {
+  const found = buckets.reduce((sum, { length }) => sum + length, 0) / RUN_ENTRY_BYTES;
+  invariant(found === ids, `run ${run} of slice ${slice} holds ${found} ids, not ${ids}`);
+  return buckets;
 }

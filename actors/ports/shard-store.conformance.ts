@@ -102,6 +102,32 @@ export function describeShardStore(name: string, start: () => Promise<ShardStore
         await again.close();
       }));
 
+    test("T6 runs that a new one replaces are gone with its save, and no others", () =>
+      withStores(async (stores) => {
+        const store = await stores.open(0);
+        for (const nextOffset of [7, 8, 9]) store.save(saveOf(nextOffset, 1_000));
+        const later = saveOf(10, 1_000);
+        const runs = later.runs.map((run) => ({ ...run, replaces: run.slice === 1 ? [7, 9] : [] }));
+        store.save({ ...later, runs });
+        await store.close();
+        const again = await stores.open(0);
+        const stored = again.load()!;
+        const left = (slice: number) =>
+          stored.runs.filter((run) => run.slice === slice).map(({ run }) => run);
+        expect([0, 1, 2].map((slice) => left(slice).sort((a, b) => a - b))).toEqual([
+          [7, 8, 9, 10],
+          [8, 10],
+          [7, 8, 9, 10],
+        ]);
+        for (const run of [7, 9]) expect([...again.scanRun({ slice: 1, run })]).toEqual([]);
+        expect(again.readBuckets([{ slice: 1, run: 7, bucket: 0 }])).toEqual([undefined]);
+        for (const { slice, run, filter } of later.runs)
+          expect(stored.runs.find((found) => found.slice === slice && found.run === run)?.filter).toEqual(
+            filter,
+          );
+        await again.close();
+      }));
+
     test("drop forgets the slices and minutes before the given ones, and no others", () =>
       withStores(async (stores) => {
         const store = await stores.open(0);

@@ -14,9 +14,10 @@
  *  T4 Reads return what the last save wrote, or STORE_CORRUPT where the bytes rotted.
  *  T5 A disk that refuses is STORE_STOPPED, at open, save or read: nothing is wiped, and the shard
  *     halts until a person has seen to it.
+ *  T6 Runs that a new one replaces (N1 of dedup/run.ts) are gone with the write that stores it.
  */
 import type { BucketKey, DedupSave, RunReader, StoredDedup } from "../dedup/dedup-index.ts";
-import type { Run, RunHeader } from "../dedup/run.ts";
+import type { Run, RunName } from "../dedup/run.ts";
 import type { MinuteReader } from "../window/parked.ts";
 import type { MinuteSave, StoredMinute } from "../window/window-set.ts";
 
@@ -53,7 +54,7 @@ export interface ShardStore extends RunReader, MinuteReader {
   /** What the last save left, or undefined for a new store. @throws STORE_CORRUPT */
   load(): StoredShard | undefined;
   /** All non-empty buckets of a run. @throws STORE_CORRUPT */
-  scanRun(header: RunHeader): Iterable<Buffer>;
+  scanRun(run: RunName): Iterable<Buffer>;
   readBuckets(keys: readonly BucketKey[]): readonly (Buffer | undefined)[];
   readMinute(minute: number, fromChunk?: number, mostChunks?: number): readonly Buffer[];
   /** @throws STORE_CORRUPT, STORE_STOPPED */

@@ -180,7 +180,17 @@ describe("with the store lost", () => {
     await first.host.abandon();
     const stores = memoryShardStores();
     const cut = await stores.open(SHARD);
-    cut.saveIds([{ slice: 1, run: 1, bucketBits: 0, ids: 1, buckets: [Buffer.alloc(24)] }]);
+    cut.saveIds([
+      {
+        slice: 1,
+        run: 1,
+        bucketBits: 0,
+        ids: 1,
+        filter: Buffer.alloc(0),
+        replaces: [],
+        buckets: [Buffer.alloc(24)],
+      },
+    ]);
     await cut.close();
     const again = await shardIn({ ...first, stores });
     expect(again.state.dedup.stats).toMatchObject({ ids: 2, slices: 1 });

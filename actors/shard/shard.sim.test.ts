@@ -27,6 +27,23 @@ const FIRST_SEED = Number(process.env["ADTALLY_SEED"] ?? 1);
 const SEEDS = Number(process.env["ADTALLY_SIM_HISTORIES"] ?? 40);
 const limits = { ...DEFAULT_LIMITS, dedupRunIds: 64, blockMaxRows: 40, mailboxMaxClicks: 5_000 };
 
+/** Tells of each run that a save replaced by a merged one. */
+function watchedStores(onMerge: () => void): ShardStores {
+  const stores = memoryShardStores();
+  return {
+    ...stores,
+    open: async (shard) => {
+      const store = await stores.open(shard);
+      const save = store.save.bind(store);
+      store.save = (state) => {
+        for (const { replaces } of state.runs) replaces.forEach(onMerge);
+        save(state);
+      };
+      return store;
+    },
+  };
+}
+
 async function simulate(seed: number): Promise<Record<string, number>> {
   const random = seededRandom(seed);
   const clock = virtualClock(START_MS);
@@ -50,6 +67,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
   const fired = {
     crashes: 0,
     volumesLost: 0,
+    merges: 0,
     answerLost: 0,
     appliedTwice: 0,
     unavailable: 0,
@@ -94,7 +112,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
     return starting;
   };
 
-  let stores = memoryShardStores();
+  let stores = watchedStores(() => (fired.merges += 1));
   let host = await startHost(stores);
   let zombie: ShardHost | undefined;
   const sent = new Map<string, SimClick>();
@@ -161,7 +179,7 @@ async function simulate(seed: number): Promise<Record<string, number>> {
       await host.abandon();
       if (random.chance(0.3)) {
         fired.volumesLost += 1;
-        stores = memoryShardStores();
+        stores = watchedStores(() => (fired.merges += 1));
       }
       host = await startHost(stores);
     } else if (dice < 0.12 && zombie === undefined) {
@@ -281,6 +299,7 @@ describe(`in ${CONTEXT} every click told ACCEPTED is counted once, nothing else 
   test.runIf(SEEDS > 1)("fault 1: the owner dies at any moment, with its volume or without", () =>
     fired("crashes", "volumesLost"),
   );
+  test.runIf(SEEDS > 1)("small runs of ids were merged between crashes", () => fired("merges"));
   test.runIf(SEEDS > 1)("fault 3: two owners decide at once, over and over", () => fired("secondOwners"));
   test.runIf(SEEDS > 1)(
     "fault 5: the log applies an append and the answer is lost, or applies it twice",

@@ -40,8 +40,13 @@ export class StateSaver {
 
   save(): void {
     const { clock, state, store } = this.#deps;
-    const save = takeSave(state);
-    if (!this.#write(() => store.save(save))) return;
+    // What is taken may read the store (D5 of dedup-index.ts), and fail as a write may.
+    const save = this.#attempt(() => {
+      const taken = takeSave(state);
+      store.save(taken);
+      return taken;
+    });
+    if (save === undefined) return;
     this.#savedAtMs = clock.monotonic();
     this.#savedOffset = save.meta.nextOffset;
     const { firstSlice, firstMinute } = savedState(state, save);
@@ -64,8 +69,11 @@ export class StateSaver {
       return;
     }
     if (!isRunFull) return;
-    const runs = dedup.takeRuns(nextOffset);
-    if (this.#write(() => store.saveIds(runs))) dedup.saved(runs, []);
+    this.#attempt(() => {
+      const runs = dedup.takeRuns(nextOffset);
+      store.saveIds(runs);
+      dedup.saved(runs, []);
+    });
   }
 
   /** Resolves when nothing touches the store any more. */
@@ -80,14 +88,13 @@ export class StateSaver {
     });
   }
 
-  #write(write: () => void): boolean {
+  #attempt<T>(write: () => T): T | undefined {
     try {
-      write();
-      return true;
+      return write();
     } catch (error) {
       const code = isAdtallyError(error) ? error.code : "STORE_STOPPED";
       this.#deps.onFailure(code, `save failed: ${messageOf(error)}`);
-      return false;
+      return undefined;
     }
   }
 }

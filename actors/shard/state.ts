@@ -192,7 +192,7 @@ export function restoreState(state: ShardState, store: ShardStore): boolean {
   state.flushedOffset = meta.flushedOffset;
   state.sealedBeforeMs = meta.sealedBeforeMs;
   state.spillOffset = meta.spillOffset;
-  state.dedup.restore(stored, (header) => store.scanRun(header));
+  state.dedup.restore(stored);
   state.windows.restore(stored.minutes, meta.flushedOffset);
   return true;
 }

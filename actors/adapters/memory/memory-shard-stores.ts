@@ -1,7 +1,7 @@
 /** ShardStores in memory, for tests and the simulator: what was saved outlives a closed store. */
 import { AdtallyError } from "../../core/errors.ts";
 import type { BucketKey } from "../../dedup/dedup-index.ts";
-import type { Run, RunHeader } from "../../dedup/run.ts";
+import type { Run, RunName } from "../../dedup/run.ts";
 import type { StoredFilters } from "../../dedup/stored-filters.ts";
 import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
 
@@ -46,7 +46,13 @@ class MemoryShardStore implements ShardStore {
     return {
       meta,
       filters: [...filters.values()],
-      runs: [...runs.values()].map(({ slice, run, bucketBits, ids }) => ({ slice, run, bucketBits, ids })),
+      runs: [...runs.values()].map(({ slice, run, bucketBits, ids, filter }) => ({
+        slice,
+        run,
+        bucketBits,
+        ids,
+        filter,
+      })),
       minutes: [...minutes].map(([minute, { lastChangeOffset, rows }]) => ({
         minute,
         lastChangeOffset,
@@ -55,7 +61,7 @@ class MemoryShardStore implements ShardStore {
     };
   }
 
-  scanRun({ slice, run }: RunHeader): Iterable<Buffer> {
+  scanRun({ slice, run }: RunName): Iterable<Buffer> {
     return this.#disk.runs.get(`${slice}/${run}`)?.buckets.filter((bucket) => bucket.length > 0) ?? [];
   }
 
@@ -70,7 +76,10 @@ class MemoryShardStore implements ShardStore {
   }
 
   saveIds(runs: readonly Run[]): void {
-    for (const run of runs) this.#disk.runs.set(`${run.slice}/${run.run}`, run);
+    for (const run of runs) {
+      this.#disk.runs.set(`${run.slice}/${run.run}`, run);
+      for (const replaced of run.replaces) this.#disk.runs.delete(`${run.slice}/${replaced}`);
+    }
   }
 
   save({ meta, runs, filters, minutes }: ShardSave): void {

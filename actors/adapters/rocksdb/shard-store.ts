@@ -4,7 +4,7 @@
  * Keys: a letter, then big-endian numbers, so that a slice or a minute is one range.
  *   m                              meta of the last save
  *   c sequence(6)                  one an earlier save: the chain that proves there is no hole
- *   r slice(6) run(6)              header of a run:    bucketBits(1) ids(4)
+ *   r slice(6) run(6)              header of a run:    bucketBits(1) ids(4), its filter
  *   d slice(6) run(6) bucket(2)    bucket of a run:    entries of dedup/run.ts
  *   f slice(6)                     filters of a slice: dedup/stored-filters.ts
  *   n minute(6)                    header of a minute: lastChangeOffset(6) rows(4)
@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { AdtallyError } from "../../core/errors.ts";
 import type { BucketKey } from "../../dedup/dedup-index.ts";
-import type { Run, RunHeader } from "../../dedup/run.ts";
+import type { Run, RunHeader, RunName } from "../../dedup/run.ts";
 import type { ShardMeta, ShardSave, ShardStore, ShardStores, StoredShard } from "../../ports/shard-store.ts";
 import type { StoredMinute } from "../../window/window-set.ts";
 import { openRocks, type Range, type Rocks, type RocksBatch } from "./rocks.ts";
@@ -92,7 +92,8 @@ class RocksShardStore implements ShardStore {
     const runs: RunHeader[] = [];
     for (const [k, v] of this.#db.scan(all("r"))) {
       const [slice, run] = [k.readUIntBE(1, 6), k.readUIntBE(7, 6)];
-      runs.push({ slice, run, bucketBits: v.readUInt8(0), ids: v.readUInt32LE(1) });
+      // Earlier versions wrote no filter of a run: nothing intact, as its reader sees it.
+      runs.push({ slice, run, bucketBits: v.readUInt8(0), ids: v.readUInt32LE(1), filter: v.subarray(5) });
     }
     const minutes: StoredMinute[] = [];
     for (const [k, v] of this.#db.scan(all("n"))) {
@@ -107,7 +108,7 @@ class RocksShardStore implements ShardStore {
     return { meta: stored.meta, runs, filters, minutes };
   }
 
-  *scanRun({ slice, run }: RunHeader): Iterable<Buffer> {
+  *scanRun({ slice, run }: RunName): Iterable<Buffer> {
     const range = { gte: bucketKey(slice, run, 0), lte: bucketKey(slice, run, 0xffff), fillCache: false };
     for (const [, value] of this.#db.scan(range)) yield value;
   }
@@ -123,13 +124,13 @@ class RocksShardStore implements ShardStore {
 
   saveIds(runs: readonly Run[]): void {
     const batch = this.#db.batch();
-    putRuns(batch, runs);
+    this.#putRuns(batch, runs);
     batch.write({ sync: false });
   }
 
   save({ meta, runs, filters, minutes }: ShardSave): void {
     const batch = this.#db.batch();
-    putRuns(batch, runs);
+    this.#putRuns(batch, runs);
     for (const { slice, bytes } of filters) batch.put(filtersKey(slice), bytes);
     for (const { minute, lastChangeOffset, rows, chunks } of minutes) {
       const header = Buffer.allocUnsafe(10);
@@ -168,6 +169,24 @@ class RocksShardStore implements ShardStore {
     return this.#db.close();
   }
 
+  #putRuns(batch: RocksBatch, runs: readonly Run[]): void {
+    for (const { slice, run, bucketBits, ids, filter, buckets, replaces } of runs) {
+      const header = Buffer.allocUnsafe(5);
+      header.writeUInt8(bucketBits, 0);
+      header.writeUInt32LE(ids, 1);
+      batch.put(runKey(slice, run), Buffer.concat([header, filter]));
+      buckets.forEach((bucket, index) => {
+        if (bucket.length > 0) batch.put(bucketKey(slice, run, index), bucket);
+      });
+      for (const replaced of replaces) {
+        batch.del(runKey(slice, replaced));
+        // Key by key: a range would leave a tombstone that every look-up in its slice passes by.
+        const range = { gte: bucketKey(slice, replaced, 0), lte: bucketKey(slice, replaced, 0xffff) };
+        for (const [k] of this.#db.scan({ ...range, values: false, fillCache: false })) batch.del(k);
+      }
+    }
+  }
+
   #decodeMeta(bytes: Buffer): StoredMeta {
     try {
       const stored = JSON.parse(bytes.toString()) as StoredMeta;
@@ -197,18 +216,6 @@ class RocksShardStore implements ShardStore {
 
   #corrupt(what: string): AdtallyError {
     return new AdtallyError("STORE_CORRUPT", `${this.#db.dir}: ${what}`);
-  }
-}
-
-function putRuns(batch: RocksBatch, runs: readonly Run[]): void {
-  for (const { slice, run, bucketBits, ids, buckets } of runs) {
-    const header = Buffer.allocUnsafe(5);
-    header.writeUInt8(bucketBits, 0);
-    header.writeUInt32LE(ids, 1);
-    batch.put(runKey(slice, run), header);
-    buckets.forEach((bucket, index) => {
-      if (bucket.length > 0) batch.put(bucketKey(slice, run, index), bucket);
-    });
   }
 }
 
