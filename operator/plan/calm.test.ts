@@ -92,6 +92,35 @@ describe("scaling", () => {
   });
 });
 
+describe("hosts that come up one after the other", () => {
+  it("are waited for, so that no shard moves for the first that would move again for the second", () => {
+    const { actors } = specOf();
+    const world = settled({ actors: { ...actors, replicas: 1 } }, 1);
+    const fewest = fewestMoves(world, 3);
+    change(world, { actors: { ...actors, replicas: 3 } });
+    world.workloads.actors = { ...world.workloads.actors!, replicas: 3 };
+    pass(world, 1_000, seededRandom(1), 1);
+    world.pods.get("c-actors-2")!.upAtMs = world.nowMs + 40_000;
+    expect(watched(world, 1).moves).toBe(fewest);
+  });
+
+  it("are not waited for any longer than awaySeconds", () => {
+    const { actors } = specOf();
+    const world = settled({ actors: { ...actors, replicas: 1 } }, 1);
+    change(world, { actors: { ...actors, replicas: 3 } });
+    world.workloads.actors = { ...world.workloads.actors!, replicas: 3 };
+    const random = seededRandom(1);
+    for (let i = 0; i < 40; i++) {
+      for (const action of plan(desiredOf(world), observe(world), world.nowMs)) act(world, action);
+      pass(world, 5_000, random, 1);
+      const never = world.pods.get("c-actors-2");
+      if (never !== undefined) Object.assign(never, { isUp: false, upAtMs: Infinity });
+    }
+    const owners = new Set([...world.assignment!.shards.values()].map(({ host }) => host));
+    expect(owners).toEqual(new Set(["c-actors-0", "c-actors-1"]));
+  });
+});
+
 describe("another release", () => {
   it("restarts each host once, one at a time, and each shard is served throughout", () => {
     fc.assert(
