@@ -90,7 +90,7 @@ class RocksShardStore implements ShardStore {
     this.#sequence = stored.sequence;
     this.#chain = stored.chain;
     const runs: RunHeader[] = [];
-    for (const [k, v] of this.#db.scan(all("r"))) {
+    for (const [k, v] of this.#db.scan({ ...all("r"), fillCache: false })) {
       const [slice, run] = [k.readUIntBE(1, 6), k.readUIntBE(7, 6)];
       // Earlier versions wrote no filter of a run: nothing intact, as its reader sees it.
       runs.push({ slice, run, bucketBits: v.readUInt8(0), ids: v.readUInt32LE(1), filter: v.subarray(5) });
