@@ -54,6 +54,7 @@ describe.skipIf(lacks !== undefined)("the API server for tests", () => {
     server = await startApiServer({ dir });
     await server.kubectl(["apply", "-f", "-"], { input: CRD });
     await server.kubectl(["wait", "--for=condition=Established", "crd/jars.test.adtally.dev"]);
+    await apply(jar("good", 1, 2));
   }, 1_800_000);
   afterAll(async () => {
     await server?.stop();
@@ -63,7 +64,7 @@ describe.skipIf(lacks !== undefined)("the API server for tests", () => {
   const apply = (input: string) => server.kubectl(["apply", "-f", "-"], { input });
 
   it("takes an object that keeps the CEL rule, and refuses one that breaks it by the rule's words", async () => {
-    await apply(jar("good", 1, 2));
+    await apply(jar("good", 1, 3));
     await expect(apply(jar("bad", 2, 1))).rejects.toThrow("a jar holds no fewer than its least");
     expect(await server.kubectl(["get", "jars", "-o", "name"])).toBe("jar.test.adtally.dev/good\n");
   });

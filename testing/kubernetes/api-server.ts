@@ -26,9 +26,7 @@ const READY_MS = 60_000;
 /** It would wait a minute for watches to end by themselves; etcd has all that was acknowledged. */
 const STOP_MS = 2_000;
 const LOOPBACK = "127.0.0.1";
-/** The API server itself is the first of them, as pods see it. */
-export const SERVICE_ADDRESSES = "10.96.0.0/16";
-const FIRST_SERVICE_ADDRESS = "10.96.0.1";
+const SERVICES = "10.96.0.0/16";
 const ADMINISTRATORS = "system:masters";
 
 const ETCD = { what: "etcd", package: "etcd-server", command: "etcd", folder: "etcd-debian" };
@@ -38,6 +36,8 @@ export interface ApiServerOptions {
   readonly dir: string;
   /** Of this machine, where it listens; loopback where nothing is said. A node needs one that it can reach. */
   readonly address?: string;
+  /** Where Services have theirs: a network, its address ending in 0. */
+  readonly services?: string;
   readonly report?: Report;
 }
 
@@ -68,7 +68,7 @@ export async function apiServerLacks(): Promise<string | undefined> {
 }
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { dir, address = LOOPBACK, report = reportToStderr } = options;
+  const { dir, address = LOOPBACK, services = SERVICES, report = reportToStderr } = options;
   const etcd = await installDebianProgram(ETCD, report);
   const programs = await installControlPlane(report);
   mkdirSync(dir, { recursive: true });
@@ -77,10 +77,18 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const url = `https://${address}:${port}`;
 
   const authority = await createClusterAuthority();
+  // The first of the Services is the API server itself, as pods see it.
   const own = await authority.issue({
     user: "kube-apiserver",
     groups: [ADMINISTRATORS],
-    hosts: [address, LOOPBACK, FIRST_SERVICE_ADDRESS, "localhost", "kubernetes", "kubernetes.default.svc"],
+    hosts: [
+      address,
+      LOOPBACK,
+      services.replace(/0\/\d+$/, "1"),
+      "localhost",
+      "kubernetes",
+      "kubernetes.default.svc",
+    ],
   });
   const admin = await authority.issue({ user: "adtally-admin", groups: [ADMINISTRATORS] });
   const tokenKeys = createTokenKeys();
@@ -133,7 +141,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
         "--service-account-issuer=https://kubernetes.default.svc",
         `--service-account-signing-key-file=${files.tokenKey}`,
         `--service-account-key-file=${files.tokenPublicKey}`,
-        `--service-cluster-ip-range=${SERVICE_ADDRESSES}`,
+        `--service-cluster-ip-range=${services}`,
         "--allow-privileged=true",
         "--profiling=false",
         "--shutdown-delay-duration=0s",

@@ -39,7 +39,15 @@ export const installNodePrograms = (
 
 /** The command that runs helm. */
 export const installHelm = (report: Report = reportToStderr): Promise<string> =>
-  installModule({ name: "helm", version: HELM_VERSION, command: "helm.sh/helm/v3/cmd/helm" }, report);
+  installModule(
+    {
+      name: "helm",
+      version: HELM_VERSION,
+      command: "helm.sh/helm/v3/cmd/helm",
+      linked: `-X helm.sh/helm/v3/internal/version.version=v${HELM_VERSION}`,
+    },
+    report,
+  );
 
 /** The command that holds manifests against the schemas of Kubernetes. */
 export const installKubeconform = (report: Report = reportToStderr): Promise<string> => {
@@ -79,13 +87,16 @@ interface ModuleProgram {
   readonly name: string;
   readonly version: string;
   readonly command: string;
+  /** What the release's own build writes into it. */
+  readonly linked?: string;
 }
 
-async function installModule({ name, version, command }: ModuleProgram, report: Report): Promise<string> {
+async function installModule(program: ModuleProgram, report: Report): Promise<string> {
+  const { name, version, command, linked = "" } = program;
   const what = `${name} ${version}`;
   const folder = await cached(`${name}-${version}`, what, report, async (into) => {
     await buildable(what);
-    await goTool(["install", "-ldflags=-s -w", `${command}@v${version}`], { GOBIN: into });
+    await goTool(["install", `-ldflags=-s -w ${linked}`, `${command}@v${version}`], { GOBIN: into });
   });
   return path.join(folder, name);
 }

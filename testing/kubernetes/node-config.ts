@@ -2,7 +2,6 @@
 import path from "node:path";
 import { stringify } from "yaml";
 
-export const POD_ADDRESSES = "10.244.0.0/24";
 export const CLUSTER_DOMAIN = "cluster.local";
 export const CONTAINERD_SOCKET = "/run/containerd/containerd.sock";
 
@@ -34,7 +33,7 @@ state = "/run/containerd"
 `;
 
 /** Each pod has a device pair of its own and no bridge: replies pass through the node's NAT whatever the kernel's br_netfilter does. */
-export const networkConfig = (): string =>
+export const networkConfig = (pods: string): string =>
   JSON.stringify({
     cniVersion: "0.4.0",
     name: "adtally-test",
@@ -42,7 +41,7 @@ export const networkConfig = (): string =>
       {
         type: "ptp",
         ipMasq: true,
-        ipam: { type: "host-local", subnet: POD_ADDRESSES, routes: [{ dst: "0.0.0.0/0" }] },
+        ipam: { type: "host-local", subnet: pods, routes: [{ dst: "0.0.0.0/0" }] },
       },
       { type: "portmap", capabilities: { portMappings: true } },
     ],
@@ -72,14 +71,14 @@ export const kubeletConfig = (state: string, authority: string, dns: string): st
     nodeStatusUpdateFrequency: "4s",
   });
 
-export const proxyConfig = (kubeconfig: string, name: string): string =>
+export const proxyConfig = (kubeconfig: string, name: string, pods: string): string =>
   stringify({
     apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
     kind: "KubeProxyConfiguration",
     mode: "iptables",
     clientConnection: { kubeconfig },
     hostnameOverride: name,
-    clusterCIDR: POD_ADDRESSES,
+    clusterCIDR: pods,
     // These are sysctls of the whole machine.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
     iptables: { minSyncPeriod: "0s" },

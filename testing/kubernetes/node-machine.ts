@@ -52,7 +52,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
   const cgroup = createNodeCgroup();
   if (cgroup.version === 2) writeFileSync(path.join(dir, "cgroup-v2"), "");
   let inside = "";
-  let namespaces: ServerProcess;
+  let namespaces: ServerProcess | undefined;
   try {
     namespaces = await startProcess({
       name: "the node's namespaces",
@@ -62,17 +62,16 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
         ...["--fork", "--kill-child", "sh", SCRIPT, dir, packages, name],
       ],
       logFile: path.join(dir, "namespaces.log"),
-      isReady: async (output) => {
-        const pid = output.map((line) => /^NETWORK (\d+)$/.exec(line)?.[1]).find(Boolean);
-        if (pid !== undefined && inside === "") {
-          inside = pid;
-          await connect(pid, network);
-        }
-        return output.includes("READY");
+      isReady: (output) => {
+        inside = output.map((line) => /^READY (\d+)$/.exec(line)?.[1]).find(Boolean) ?? "";
+        return inside !== "";
       },
       readyMs: READY_MS,
     });
+    await connect(inside, network);
   } catch (error) {
+    await namespaces?.kill();
+    await disconnect(network);
     await cgroup.remove();
     const lacking = /^LACKS (.*)$/m.exec(error instanceof Error ? error.message : "")?.[1];
     if (lacking === undefined) throw error;
@@ -80,6 +79,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
       cause: error,
     });
   }
+  const first = namespaces;
   // Once controllers are handed down (version 2), processes live in the leaves alone.
   const procs = cgroup.procs.map((file) => (cgroup.version === 2 ? file.replace(/[^/]+$/, "init/$&") : file));
   const enter = ["-c", IN_CGROUPS, "sh", ...procs, "--", "nsenter", "-t", inside, ...NAMESPACES, "--"];
@@ -87,7 +87,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
   const daemons: ServerProcess[] = [];
   return {
     get isRunning() {
-      return namespaces.isRunning;
+      return first.isRunning;
     },
     async start(command) {
       const args = [...enter, command.command, ...command.args];
@@ -96,8 +96,9 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
     run: (command, args) =>
       runCommand("sh", [...enter, command, ...args], { env: { ...process.env, ...env } }),
     async kill() {
-      await namespaces.kill();
+      await first.kill();
       await Promise.all(daemons.map((daemon) => daemon.kill()));
+      await disconnect(network);
       await cgroup.remove();
     },
   };
@@ -121,6 +122,14 @@ async function connect(pid: string, network: MachineNetwork): Promise<void> {
     });
   }
   await ipInside("route", "add", "default", "via", hostAddress);
+}
+
+/**
+ * The kernel does so by itself when the node's network ends, but in its own time: a next node would
+ * find the routes taken.
+ */
+async function disconnect({ device }: MachineNetwork): Promise<void> {
+  await runCommand("ip", ["link", "delete", device]).catch(() => undefined);
 }
 
 /**

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The first process of a node's namespaces (node.ts starts it by unshare: mounts, network, host
 # name, cgroups, processes). It makes of them what a kubelet takes for a machine of its own, says
-# READY, and reaps what is left to it until it is killed; with it all that runs here ends.
+# READY with its number outside, and reaps what is left to it until it is killed; with it all that runs here ends.
 #
 #   $1  a folder of the node's own, on a disk that overlayfs can write to
 #   $2  Debian's packages, unpacked: containerd, runc, CNI plugins, iptables, conntrack
@@ -89,9 +89,7 @@ esac
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward || fail "net.ipv4.ip_forward in a network of its own"
 # By its number outside: only there can a network device be handed in.
-echo "NETWORK $pid"
-until ip -4 route show default 2>/dev/null | grep -q default; do sleep 0.05; done
-echo READY
+echo "READY $pid"
 
 # The shell is process 1 here: waiting reaps the orphans of all.
 while :; do

@@ -147,11 +147,14 @@ describe.skipIf(lacks !== undefined)("the node for tests", () => {
 
   it("answers for a Service: at its address, at the node's port, and by its name from a pod", async () => {
     const of = async (field: string) => kubectl("get", "service", "hello", "-o", `jsonpath={${field}}`);
-    expect(await textOf(`http://${await of(".spec.clusterIP")}/`)).toContain("hello from hello-");
+    const address = await of(".spec.clusterIP");
+    const atIts = () => textOf(`http://${address}/`).catch(String);
+    await expect.poll(atIts, { timeout: 10_000 }).toContain("hello from hello-");
     const port = await of(".spec.ports[0].nodePort");
     const answers = new Set<string>();
-    for (let i = 0; i < 20; i += 1) answers.add(await textOf(`http://${node.address}:${port}/`));
-    expect(answers.size).toBe(2);
+    // A pod that is Ready is soon, not at once, among those that the Service chooses from.
+    const seen = async () => answers.add(await textOf(`http://${node.address}:${port}/`)).size;
+    await expect.poll(seen, { timeout: 10_000 }).toBe(2);
     const ask = "fetch('http://hello.default.svc/').then((it) => it.text()).then(console.log)";
     expect(await kubectl("exec", "deploy/hello", "--", "node", "-e", ask)).toContain("hello from hello-");
   });

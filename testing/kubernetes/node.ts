@@ -12,7 +12,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { reportToStderr, type Report } from "../servers/cache.ts";
 import { freePorts, startProcess, type ServerProcess } from "../servers/process.ts";
-import { SERVICE_ADDRESSES, startApiServer, type ApiServer } from "./api-server.ts";
+import { startApiServer, type ApiServer } from "./api-server.ts";
 import * as config from "./node-config.ts";
 import { installNode, PAUSE_IMAGE } from "./node-install.ts";
 import { addVolumes } from "./node-volumes.ts";
@@ -63,7 +63,11 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const hostAddress = `${subnet}.1`;
   const address = `${subnet}.6`;
   const device = `adtally${process.pid}`;
-  const routes = [SERVICE_ADDRESSES, config.POD_ADDRESSES];
+  // Of this process as well: nodes of two checkouts do not meet.
+  const cluster = `10.${64 + (process.pid % 128)}`;
+  const services = `${cluster}.0.0/17`;
+  const pods = `${cluster}.128.0/24`;
+  const routes = [services, pods];
   const network = { device: `${device}n`, hostAddress: `${subnet}.5`, address, routes };
   const newMachine = () => startMachine({ dir: state, name, packages, network });
 
@@ -71,9 +75,12 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   let machine: Machine | undefined;
   let apiServer: ApiServer | undefined;
   const stop = async () => {
-    await machine?.kill();
-    await apiServer?.stop();
-    for (const each of beside) await each.kill();
+    try {
+      await machine?.kill();
+    } finally {
+      await apiServer?.stop();
+      for (const each of beside) await each.kill();
+    }
   };
   try {
     // First, since it tells what the kernel lacks.
@@ -81,6 +88,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
     const server = await startApiServer({
       dir: path.join(dir, "control-plane"),
       address: hostAddress,
+      services,
       report,
     });
     apiServer = server;
@@ -97,9 +105,9 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
     };
     writeFileSync(files.authority, server.authority.certificate);
     writeFileSync(files.kubelet, config.kubeletConfig(state, files.authority, hostAddress));
-    writeFileSync(files.proxy, config.proxyConfig(kubeconfigs.proxy, name));
+    writeFileSync(files.proxy, config.proxyConfig(kubeconfigs.proxy, name, pods));
     writeFileSync(at("containerd.toml"), config.containerdConfig(PAUSE_IMAGE, at("network")));
-    writeFileSync(path.join(at("network"), "10-pods.conflist"), config.networkConfig());
+    writeFileSync(path.join(at("network"), "10-pods.conflist"), config.networkConfig(pods));
 
     const importInto = async (into: Machine, file: string) => {
       await into.run("ctr", [...CTR, "images", "import", path.resolve(file)]);
