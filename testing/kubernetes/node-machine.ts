@@ -71,7 +71,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
     await connect(inside, network);
   } catch (error) {
     await namespaces?.kill();
-    await disconnect(network);
+    await disconnect(network.device);
     await cgroup.remove();
     const lacking = /^LACKS (.*)$/m.exec(error instanceof Error ? error.message : "")?.[1];
     if (lacking === undefined) throw error;
@@ -98,7 +98,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
     async kill() {
       await first.kill();
       await Promise.all(daemons.map((daemon) => daemon.kill()));
-      await disconnect(network);
+      await disconnect(network.device);
       await cgroup.remove();
     },
   };
@@ -128,15 +128,19 @@ async function connect(pid: string, network: MachineNetwork): Promise<void> {
  * The kernel does so by itself when the node's network ends, but in its own time: a next node would
  * find the routes taken.
  */
-async function disconnect({ device }: MachineNetwork): Promise<void> {
+async function disconnect(device: string): Promise<void> {
   await runCommand("ip", ["link", "delete", device]).catch(() => undefined);
+}
+
+export interface HeldAddress {
+  release(): Promise<void>;
 }
 
 /**
  * An address of this machine that is there whether a node is or not, until its process ends: on a
  * device whose other end is in a network that this process alone holds.
  */
-export async function holdAddress(device: string, address: string): Promise<ServerProcess> {
+export async function holdAddress(device: string, address: string): Promise<HeldAddress> {
   const holder = await startProcess({
     name: `the network that holds ${address}`,
     command: "unshare",
@@ -145,13 +149,17 @@ export async function holdAddress(device: string, address: string): Promise<Serv
     readyMs: READY_MS,
   });
   const ip = (...args: readonly string[]) => runCommand("ip", args);
+  const release = async () => {
+    await holder.kill();
+    await disconnect(device);
+  };
   try {
     await ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", String(holder.pid));
     await ip("address", "add", `${address}/32`, "dev", device);
     await ip("link", "set", device, "up");
   } catch (error) {
-    await holder.kill();
+    await release();
     throw error;
   }
-  return holder;
+  return { release };
 }

@@ -71,7 +71,8 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const network = { device: `${device}n`, hostAddress: `${subnet}.5`, address, routes };
   const newMachine = () => startMachine({ dir: state, name, packages, network });
 
-  const beside: ServerProcess[] = [await holdAddress(device, hostAddress)];
+  const held = await holdAddress(device, hostAddress);
+  const beside: ServerProcess[] = [];
   let machine: Machine | undefined;
   let apiServer: ApiServer | undefined;
   const stop = async () => {
@@ -80,6 +81,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
     } finally {
       await apiServer?.stop();
       for (const each of beside) await each.kill();
+      await held.release();
     }
   };
   try {
