@@ -176,7 +176,8 @@ function crd({ kind, plural, shortNames, description, schema, columns, scale }: 
               properties: {
                 apiVersion: kept("Version of the schema."),
                 kind: kept("Kind of the object."),
-                metadata: { type: "object", description: "Standard metadata of the object." },
+                // The server describes it itself, and refuses a word about it here.
+                metadata: { type: "object" },
                 ...properties,
               },
             },
