@@ -6,7 +6,7 @@ import type { SourceFile } from "./tidy.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string): SourceFile => ({ path, text: readFileSync(`${root}/${path}`, "utf8") });
-const files = globSync("{actors,cmd,scripts}/**/*.{ts,mjs}", { cwd: root }).sort().map(read);
+const files = globSync("{actors,cmd,operator,scripts}/**/*.{ts,mjs}", { cwd: root }).sort().map(read);
 
 describe("the invariants", () => {
   it("are all in ARCHITECTURE.md's table, and no others: it was incomplete", () => {

@@ -9,7 +9,7 @@ import type { SourceFile } from "./tidy.ts";
 const COMMENT = /^\s*(?:\/?\*|\/\/)|\s\/\/\s|\/\*\*/;
 const DEFINED = /^ \*\s+([A-Z]\d)\b(?! to)/;
 const ROW = /^\|\s*([A-Z]\d[^|]*?)\s*\|\s*`([^`]+)`\s*\|/;
-const HELD_IN = /^(actors|cmd)\/|^scripts\/bootstrap\.mjs$/;
+const HELD_IN = /^(actors|cmd|operator)\/|^scripts\/bootstrap\.mjs$/;
 const SAYS_MORE = /[.-](test|conformance|fixture|sample)\.ts$/;
 /** Names that look like numbers of ours: JavaScript's engine. */
 const OTHERS = ["V8"];

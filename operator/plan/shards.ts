@@ -8,6 +8,8 @@
  *     that are gone, and new ones, wait for nobody.
  *  M4 A shard is on its way until its new owner has said that it serves it: a host that says nothing
  *     holds further moves up.
+ *  M5 A host that is not a shard's owner and holds it by an epoch as new as the owner's is outdone: the
+ *     owner gets the new version as its epoch, so that the other lets go.
  */
 import {
   assign,

@@ -180,6 +180,13 @@ describe("fault 10: ClickHouse is down for long", () => {
           inFlight.bytes -= size;
         }
       },
+      // After a failed insert the flusher asks before it sends again: a question may fail as well.
+      async rows<Row>(...question: Parameters<ClickHouse["rows"]>) {
+        return client.rows<Row>(...question).catch((error: unknown) => {
+          inFlight.failed += 1;
+          throw error;
+        });
+      },
     };
     const { host, ingester, sent, click } = await startCounting(watched, { rawIngestMaxBytes: maxBytes });
     const ads = 50;
