@@ -7,9 +7,9 @@
   the file's first). Every thread has a stretch of its own.
 
   wrk drops what is under way when its time is up, and a click that was counted would not be one
-  that was seen. So a thread takes no token any more after SECONDS, asks for FILLER on the
-  connections that come free, and stops once every token that it took is answered. wrk's own
-  duration (-d) is a while longer.
+  that was seen. So a thread takes no token any more after SECONDS, leaves the connections that come
+  free idle (an empty request is never sent, and is no answer among the latencies), and stops once
+  every token that it took is answered. wrk's own duration (-d) is a while longer.
 ]]
 local ffi = require("ffi")
 ffi.cdef([[
@@ -18,7 +18,8 @@ ffi.cdef([[
 ]])
 
 local MONOTONIC = 1
-local FILLER = "GET /healthz HTTP/1.1\r\nHost: wrk\r\n\r\n"
+local TRIAL = "GET /healthz HTTP/1.1\r\nHost: wrk\r\n\r\n"
+local NOTHING = ""
 local time = ffi.new("adtally_time")
 
 local function now()
@@ -83,11 +84,12 @@ function request()
   -- wrk tries the script once before the load, and sends nothing.
   if number == 0 and not isTried then
     isTried = true
-    return FILLER
+    return TRIAL
   end
   if left == 0 or now() >= stopAt then
     stopAt = 0
-    return FILLER
+    if redirects + others == taken then wrk.thread:stop() end
+    return NOTHING
   end
   local from = at
   at = from + step
@@ -97,13 +99,7 @@ function request()
 end
 
 function response(status)
-  if status == 302 then
-    redirects = redirects + 1
-    endedAt = now()
-  -- /healthz answers 200, a click never does.
-  elseif status ~= 200 then
-    others = others + 1
-    endedAt = now()
-  end
+  if status == 302 then redirects = redirects + 1 else others = others + 1 end
+  endedAt = now()
   if redirects + others == taken and (stopAt == 0 or left == 0) then wrk.thread:stop() end
 end

@@ -27,7 +27,7 @@ const wrkFigures = z.object({
   /** Tokens that were sent, and those that the time was too short for. */
   taken: z.int(),
   left: z.int(),
-  /** Answers by status: 302, and neither that nor the filler's. */
+  /** Answers by status: 302, and any other. */
   redirects: z.int(),
   others: z.int(),
   /** From the first request to the last answer. */
