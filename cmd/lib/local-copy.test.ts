@@ -16,7 +16,8 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "adtally-copy-"));
   file = join(dir, "routing.copy.json");
 });
-afterEach(() => rm(dir, { recursive: true }));
+// A copy that is being saved as a test ends may still put its file there.
+afterEach(() => rm(dir, { recursive: true, maxRetries: 10, retryDelay: 20 }));
 
 function heard() {
   const errors: Record<string, unknown>[] = [];
