@@ -59,6 +59,7 @@ export const clickClusterStatus = z.object({
     .describe("The actor hosts."),
   gateways: deployment("Gateways"),
   query: deployment("Query services"),
+  ingest: deployment("Raw ingesters"),
   clicksPerSecond: large.optional().describe("Clicks a second, to two digits."),
   lagClicks: large.optional().describe("Clicks that the hosts are behind the log, to two digits."),
   splits: count().optional().describe("Ads that are split."),

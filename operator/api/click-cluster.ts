@@ -17,6 +17,12 @@ const storageClassName = dnsName
   .optional()
   .describe("StorageClass of the volumes; the cluster's default where unset.");
 
+/** StatefulSets have it so. */
+const fixed = {
+  rule: "self == oldSelf",
+  message: "volumes cannot be changed: delete the ClickCluster, which drains it, and make it again",
+};
+
 const shards = ruled(
   z.object({
     min: whole(1, 4_096).default(16).describe("Shards at the start. The operator adds more by load."),
@@ -45,11 +51,13 @@ const actors = ruled(
       .default(60)
       .describe("How long a host may be away, its volume with it, before its shards go to others."),
     resources,
-    storage: z
-      .object({
+    storage: ruled(
+      z.object({
         size: storageSize.default("10Gi").describe("Size of each host's volume."),
         storageClassName,
-      })
+      }),
+      fixed,
+    )
       .prefault({})
       .describe("Volume of each actor host: the shards' state, which the log can give back."),
   }),
@@ -70,11 +78,15 @@ const gateways = ruled(
       .default(70)
       .describe("CPU in use, of what is requested, that the autoscaler aims at."),
     resources,
-    spool: z
-      .object({
-        size: storageSize.default("4Gi").describe("Size of each gateway's spool."),
+    spool: ruled(
+      z.object({
+        size: storageSize
+          .default("4Gi")
+          .describe("Size of each gateway's volume; a quarter of it is for its copy of the ads."),
         storageClassName,
-      })
+      }),
+      fixed,
+    )
       .prefault({})
       .describe("Disk on which clicks wait while the log cannot take them."),
     publicUrl: text(2_048, /^https?:\/\/\S+$/)
@@ -88,6 +100,8 @@ const query = z.object({
   replicas: whole(0, 100).default(1).describe("How many query services."),
   resources,
 });
+
+const ingest = z.object({ resources });
 
 const autoscaling = z.object({
   mode: z
@@ -176,6 +190,7 @@ const spec = ruled(
     actors: actors.prefault({}).describe("The processes that run the shards."),
     gateways: gateways.prefault({}).describe("What takes clicks."),
     query: query.prefault({}).describe("What answers reports."),
+    ingest: ingest.prefault({}).describe("What carries the click log into ClickHouse's raw table: one pod."),
     autoscaling: autoscaling
       .prefault({})
       .describe("How the number of actor hosts and of shards follows the load."),
@@ -207,6 +222,11 @@ export const clickCluster = ruled(
     spec: spec.describe("What is wanted."),
     status: clickClusterStatus.optional().describe("What is there."),
   }),
+  {
+    rule: "size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    message:
+      "metadata.name must be up to 40 lowercase letters, digits and dashes, beginning with a letter: Services and pods are named after it",
+  },
   {
     rule: [
       "self.spec.shards.max >= oldSelf.spec.shards.max",

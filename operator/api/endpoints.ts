@@ -31,7 +31,7 @@ const redpanda = ruled(
       .min(1)
       .max(64)
       .describe("Some of the brokers."),
-    topicPrefix: text(100, /^[-._a-zA-Z0-9]+$/)
+    topicPrefix: text(64, /^[-._a-zA-Z0-9]+$/)
       .default("adtally.")
       .describe("What the names of all topics begin with."),
     replication: whole(1, 9).default(3).describe("Replicas of new topics."),
@@ -60,7 +60,7 @@ const clickhouse = z.object({
   url: text(2_048, /^https?:\/\/\S+$/).describe("ClickHouse's HTTP interface."),
   user: user.default("default").describe("User that writes."),
   passwordSecret: password("that user's"),
-  cluster: text(128, /^\S+$/)
+  cluster: text(63, /^[A-Za-z_][A-Za-z0-9_.-]*$/)
     .optional()
     .describe("ClickHouse cluster on which replicated tables are made; unset: one server."),
   tls: tls("ClickHouse's"),
@@ -70,7 +70,9 @@ const redis = z.object({
   url: text(2_048, /^rediss?:\/\/\S+$/).describe("Redis, for what may be lost: rediss:// speaks TLS."),
   user: user.optional().describe("User of Redis (ACL)."),
   passwordSecret: password("that user's"),
-  prefix: text(100, /^\S+$/).default("adtally:").describe("What the names of all keys begin with."),
+  prefix: text(64, /^[^\s{}]+$/)
+    .default("adtally:")
+    .describe("What the names of all keys begin with."),
   tls: tls("Redis'"),
 });
 

@@ -21,6 +21,7 @@ describe("the release of a component", () => {
         "a552d4c51e",
         "a552d4c51e",
         "a552d4c51e",
+        "a552d4c51e",
       ]
     `);
   });
@@ -47,12 +48,25 @@ describe("the release of a component", () => {
   ])("N3: is the same for %s", (_, change) => expect(releases(change)).toEqual(releases({})));
 
   it.each<[string, object, readonly boolean[]]>([
-    ["image", { image: "adtally:2" }, [true, true, true]],
-    ["broker", { redpanda: { brokers: ["other:9092"] } }, [true, true, true]],
-    ["TLS", { tls: { secretName: "tls" } }, [true, true, true]],
-    ["memory of actor hosts", { actors: { resources: { limits: { memory: "2Gi" } } } }, [true, false, false]],
-    ["spool", { gateways: { spool: { size: "8Gi" } } }, [false, true, false]],
-    ["CPU of query services", { query: { resources: { requests: { cpu: "1" } } } }, [false, false, true]],
+    ["image", { image: "adtally:2" }, [true, true, true, true]],
+    ["broker", { redpanda: { brokers: ["other:9092"] } }, [true, true, true, true]],
+    ["TLS", { tls: { secretName: "tls" } }, [true, true, true, true]],
+    [
+      "memory of actor hosts",
+      { actors: { resources: { limits: { memory: "2Gi" } } } },
+      [true, false, false, false],
+    ],
+    ["spool", { gateways: { spool: { size: "8Gi" } } }, [false, true, false, false]],
+    [
+      "CPU of query services",
+      { query: { resources: { requests: { cpu: "1" } } } },
+      [false, false, true, false],
+    ],
+    [
+      "CPU of the ingester",
+      { ingest: { resources: { requests: { cpu: "1" } } } },
+      [false, false, false, true],
+    ],
   ])("is another for another %s", (_, change, expected) => {
     const before = releases({});
     expect(releases(change).map((release, i) => release !== before[i])).toEqual(expected);

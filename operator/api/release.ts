@@ -12,8 +12,8 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { parseClickClusterSpec, type ClickClusterSpec } from "./click-cluster.ts";
 
-export type Component = "actors" | "gateways" | "query";
-export const COMPONENTS: readonly Component[] = ["actors", "gateways", "query"];
+export type Component = "actors" | "gateways" | "query" | "ingest";
+export const COMPONENTS: readonly Component[] = ["actors", "gateways", "query", "ingest"];
 
 type Plain = Readonly<Record<string, unknown>>;
 const isPlain = (value: unknown): value is Plain =>
@@ -48,11 +48,13 @@ function digestOf(spec: ClickClusterSpec, component: Component): string {
       publicUrl: spec.gateways.publicUrl,
     },
     query: { resources: spec.query.resources },
+    ingest: { resources: spec.ingest.resources },
   };
   const ownDefaults: Record<Component, Plain> = {
     actors: { storage: defaults.actors.storage, partitions: defaults.shards.max },
     gateways: { spool: defaults.gateways.spool },
     query: {},
+    ingest: {},
   };
   const all = { imagePullPolicy, redpanda, clickhouse, redis, tls, tokenKeys, adminKey, retention };
   const set = {

@@ -201,7 +201,7 @@ describe("a deleted cluster", () => {
         }
       },
     });
-    expect(order).toEqual(["gateways", "query", "actors", "remove-finalizer"]);
+    expect(order).toEqual(["gateways", "query", "ingest", "actors", "remove-finalizer"]);
     expect(world.pods.size).toBe(0);
     expect(plan(desiredOf(world), observe(world), world.nowMs)).toEqual([]);
   });

@@ -1,7 +1,7 @@
 /**
  * The end of a ClickCluster that was deleted. Its finalizer holds it until what it took in is counted:
  *
- *   gateways ──none left──► actor hosts and query services ──none left──► finalizer
+ *   gateways ──none left──► actor hosts and all others ──none left──► finalizer
  *      └ they hand in what is spooled   └ once nothing waits in the spill or behind the log
  *
  *  E1 A step is taken when the one before it was seen to be done.
@@ -33,16 +33,20 @@ export function planDrain(view: View): DrainPlan {
     const message = `not drained within ${spec.drainSeconds} s: what was not counted stays in the log`;
     return { actions: [finish("DrainGivenUp", message)], waitsFor: "" };
   }
-  const { actors, gateways, query } = observed.workloads;
+  const { actors, gateways, ingest, query } = observed.workloads;
   if (gateways === UNKNOWN) return { actions: [], waitsFor: "what the gateways are" };
   if (gateways !== undefined && (gateways.replicas > 0 || gateways.pods > 0)) {
     return { actions: planDeployment(view, "gateways", 0), waitsFor: `${gateways.pods} gateways` };
   }
-  if (actors === UNKNOWN || query === UNKNOWN) return { actions: [], waitsFor: "what the actor hosts are" };
+  if (actors === UNKNOWN || query === UNKNOWN || ingest === UNKNOWN)
+    return { actions: [], waitsFor: "what the actor hosts are" };
   const waiting = actors === undefined || actors.pods === 0 ? 0 : waitingClicks(view);
   if (waiting === UNKNOWN) return { actions: [], waitsFor: "what the actor hosts say" };
   if (waiting > 0) return { actions: [], waitsFor: `${waiting} clicks that are not counted yet` };
-  const actions = query === undefined ? [] : [...planDeployment(view, "query", 0)];
+  const actions = [
+    ...(query === undefined ? [] : planDeployment(view, "query", 0)),
+    ...(ingest === undefined ? [] : planDeployment(view, "ingest", 0)),
+  ];
   if (actors !== undefined && actors.replicas > 0) {
     const because = { reason: "Drained", message: "every click is counted: the actor hosts end" };
     actions.push({
@@ -53,8 +57,9 @@ export function planDrain(view: View): DrainPlan {
       because,
     });
   }
-  const left = (actors?.pods ?? 0) + (query?.pods ?? 0);
-  if (left > 0 || actions.length > 0) return { actions, waitsFor: `${left} actor hosts and query services` };
+  const left = (actors?.pods ?? 0) + (query?.pods ?? 0) + (ingest?.pods ?? 0);
+  if (left > 0 || actions.length > 0)
+    return { actions, waitsFor: `${left} actor hosts, query services and ingesters` };
   return { actions: [finish("Drained", "every click is counted")], waitsFor: "" };
 }
 

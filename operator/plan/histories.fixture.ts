@@ -5,7 +5,7 @@ import type { SeededRandom } from "../../actors/sim/random.ts";
 import { parseClickClusterSpec, type ClickClusterSpec } from "../api/click-cluster.ts";
 import type { HotAdSplit } from "../api/hot-ad-split.ts";
 import { limitsOf } from "../api/limits.ts";
-import { releaseOf } from "../api/release.ts";
+import { COMPONENTS, releaseOf } from "../api/release.ts";
 import { addPod, sum, type World } from "./simulated-world.fixture.ts";
 import { wantedSplits } from "./splits.ts";
 import { timeOf } from "./view.ts";
@@ -45,7 +45,7 @@ export function emptyWorld(spec: ClickClusterSpec): World {
     wantedObjects: new Map([["Service/actors", "1"]]),
     routing: undefined,
     assignment: undefined,
-    workloads: { actors: undefined, gateways: undefined, query: undefined },
+    workloads: { actors: undefined, gateways: undefined, query: undefined, ingest: undefined },
     pods: new Map(),
     splits: [],
     adRates: new Map(),
@@ -224,7 +224,7 @@ export function amiss(world: World): readonly string[] {
   const faults: string[] = [];
   const { spec, status } = world.cluster;
   const expect = (isSo: boolean, what: string): void => void (isSo || faults.push(what));
-  const { actors, gateways, query } = world.workloads;
+  const { actors, ...others } = world.workloads;
   const replicas = actors?.replicas ?? -1;
   const release = releaseOf(spec, "actors");
   if (spec.autoscaling.mode === "Auto")
@@ -237,10 +237,8 @@ export function amiss(world: World): readonly string[] {
   );
   for (const [name, pod] of world.pods)
     expect(pod.isUp && pod.release === release, `${name} up, of the release`);
-  expect(
-    gateways?.release === releaseOf(spec, "gateways") && query?.release === releaseOf(spec, "query"),
-    "deployments",
-  );
+  for (const component of COMPONENTS.filter((each) => each !== "actors"))
+    expect(others[component]?.release === releaseOf(spec, component), `${component} of the release`);
 
   const newest = world.routing?.newestFirst[0];
   const owned = world.assignment?.shards ?? new Map<number, ShardOwner>();

@@ -127,6 +127,7 @@ export function observeBadly(
       actors: part(whole.workloads.actors, last?.workloads.actors),
       gateways: part(whole.workloads.gateways, last?.workloads.gateways),
       query: part(whole.workloads.query, last?.workloads.query),
+      ingest: part(whole.workloads.ingest, last?.workloads.ingest),
     },
     hosts: part(whole.hosts, last?.hosts),
     reports: stale && last !== undefined && random.chance(0.1) ? last.reports : reports,
@@ -209,7 +210,7 @@ export function act(world: World, action: Action): void {
 /** Time goes by: Kubernetes' controllers and the hosts do their work. `haste`: how much of it. */
 export function pass(world: World, ms: number, random: SeededRandom, haste: number): void {
   world.nowMs += ms;
-  const { actors, gateways, query } = world.workloads;
+  const { actors, gateways, ingest, query } = world.workloads;
   for (const [name, pod] of world.pods) {
     if (pod.goneAtMs <= world.nowMs) world.pods.delete(name);
     else if (!pod.isUp && !pod.isEnding && pod.upAtMs <= world.nowMs) pod.isUp = true;
@@ -227,6 +228,7 @@ export function pass(world: World, ms: number, random: SeededRandom, haste: numb
   for (const [component, each] of [
     ["gateways", gateways],
     ["query", query],
+    ["ingest", ingest],
   ] as const) {
     if (each !== undefined)
       world.workloads[component] = { ...each, pods: each.replicas, ready: each.replicas };

@@ -26,7 +26,7 @@ export function planStatus(view: View, planned: Planned): readonly Action[] {
 
 function statusOf(view: View, { count }: Planned): ClickClusterStatus {
   const { desired, newest, observed, status: before, limits, nowMs, routing, assignment, name } = view;
-  const { gateways, query } = observed.workloads;
+  const { gateways, ingest, query } = observed.workloads;
   const reports = [...observed.reports.values()];
   const isHeard = reports.length > 0;
   const sum = (of: (report: (typeof reports)[number]) => number) =>
@@ -58,6 +58,7 @@ function statusOf(view: View, { count }: Planned): ClickClusterStatus {
     }),
     gateways: deployment(gateways, before.gateways),
     query: deployment(query, before.query),
+    ingest: deployment(ingest, before.ingest),
     clicksPerSecond: isHeard ? sum(({ clicksPerSecond }) => clicksPerSecond) : before.clicksPerSecond,
     lagClicks: isHeard ? sum(({ lagClicks }) => lagClicks) : before.lagClicks,
     splits: newest?.splits.size ?? before.splits,

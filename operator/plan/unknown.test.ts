@@ -12,7 +12,7 @@ import { UNKNOWN, type Observed } from "./world.ts";
 const nothing: Observed = {
   routing: UNKNOWN,
   assignment: UNKNOWN,
-  workloads: { actors: UNKNOWN, gateways: UNKNOWN, query: UNKNOWN },
+  workloads: { actors: UNKNOWN, gateways: UNKNOWN, query: UNKNOWN, ingest: UNKNOWN },
   hosts: UNKNOWN,
   reports: new Map(),
   splits: UNKNOWN,

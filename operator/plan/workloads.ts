@@ -1,22 +1,29 @@
 /**
- * What Kubernetes rolls and scales by itself once it is told: gateways, query services, and all
- * objects besides the workloads.
+ * What Kubernetes rolls and scales by itself once it is told: gateways, query services, the raw
+ * ingester, and all objects besides the workloads.
  */
-import { releaseOf } from "../api/release.ts";
+import { releaseOf, type Component } from "../api/release.ts";
 import type { Action } from "./actions.ts";
 import type { View } from "./view.ts";
 import { UNKNOWN } from "./world.ts";
+
+/** Two at once would cost time, and count nothing twice (cmd/ingest). */
+const INGESTERS = 1;
 
 export function planDeployments(view: View): readonly Action[] {
   const { gateways, query } = view.spec;
   // Between other bounds the number of gateways is their autoscaler's.
   const ofGateways = gateways.min === gateways.max ? gateways.min : undefined;
-  return [...planDeployment(view, "gateways", ofGateways), ...planDeployment(view, "query", query.replicas)];
+  return [
+    ...planDeployment(view, "gateways", ofGateways),
+    ...planDeployment(view, "query", query.replicas),
+    ...planDeployment(view, "ingest", INGESTERS),
+  ];
 }
 
 export function planDeployment(
   { observed, spec }: View,
-  component: "gateways" | "query",
+  component: Exclude<Component, "actors">,
   replicas: number | undefined,
 ): readonly Action[] {
   const there = observed.workloads[component];
