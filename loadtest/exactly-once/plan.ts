@@ -47,9 +47,11 @@ export interface PlanOptions {
   readonly clicks: number;
   /** The longest time after which a click is repeated. */
   readonly repeatMostMs: number;
+  /** Of all clicks, the first ad's; 0 where nothing is said. */
+  readonly hotShare?: number;
 }
 
-interface PlanDeps {
+export interface PlanDeps {
   readonly url: string;
   readonly ads: readonly TestAd[];
   readonly signer: Signer;
@@ -72,8 +74,9 @@ function grpcWay(random: SeededRandom): Way {
   return draw < 0.85 ? "submit-click" : "submit-clicks";
 }
 
-/** A few ads take most clicks, as ads do. */
-function adOf(ads: readonly TestAd[], random: SeededRandom): bigint {
+/** A few ads take most clicks, as ads do; a hot one takes its share of all. */
+function adOf(ads: readonly TestAd[], random: SeededRandom, hotShare: number): bigint {
+  if (hotShare > 0 && random.chance(hotShare)) return ads[0]!.adId;
   return ads[Math.floor(ads.length * random.next() ** 2)]!.adId;
 }
 
@@ -88,7 +91,12 @@ export async function makePlan(options: PlanOptions, deps: PlanDeps): Promise<Pl
   const drafts = Array.from({ length: options.clicks }, () => {
     const kind = kindOf(random);
     const overHttp = kind !== "late" && random.chance(0.5);
-    return { kind, overHttp, adId: adOf(ads, random), byId: !overHttp && random.chance(BY_CLICK_ID) };
+    return {
+      kind,
+      overHttp,
+      adId: adOf(ads, random, options.hotShare ?? 0),
+      byId: !overHttp && random.chance(BY_CLICK_ID),
+    };
   });
 
   const wanted = new Map<bigint, number>();

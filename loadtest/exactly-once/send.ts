@@ -47,8 +47,10 @@ export interface SentClick {
   readonly attempts: Attempt[];
 }
 
-/** Where a gateway listens on 127.0.0.1. */
+/** Where a gateway listens, or what stands before several. */
 export interface Entry {
+  /** 127.0.0.1 where nothing is said. */
+  readonly host?: string;
   readonly httpPort: number;
   readonly grpcPort: number;
 }
@@ -81,9 +83,17 @@ function gathering(random: SeededRandom, send: (pieces: readonly Gathered[]) => 
     });
 }
 
-function createWays(entry: Entry, random: SeededRandom): { ways: Record<Way, Deliver>; close: () => void } {
-  const http = createHttpClicks(entry.httpPort, HTTP_CONNECTIONS, HTTP_PIPELINED);
-  const grpc = createGrpcClicks(`127.0.0.1:${entry.grpcPort}`, ADMIN_KEY);
+interface Ways {
+  readonly ways: Record<Way, Deliver>;
+  resent(): number;
+  close(): void;
+}
+
+function createWays(entry: Entry, random: SeededRandom, asBrowsers: boolean): Ways {
+  const { host = "127.0.0.1", httpPort, grpcPort } = entry;
+  const pipelined = asBrowsers ? 1 : HTTP_PIPELINED;
+  const http = createHttpClicks(httpPort, HTTP_CONNECTIONS, pipelined, { host, resends: asBrowsers });
+  const grpc = createGrpcClicks(`${host}:${grpcPort}`, ADMIN_KEY);
   const stream = grpc.openStream();
   const overStream = gathering(random, async (pieces) => {
     const result = await stream.send(pieces.map(({ message }) => encodeClick(message)));
@@ -107,7 +117,8 @@ function createWays(entry: Entry, random: SeededRandom): { ways: Record<Way, Del
       "submit-clicks": (_click, message) => overSubmitClicks(message),
       "submit-click": (_click, message) => grpc.submitClick(message),
     },
-    close: () => {
+    resent: () => http.resent,
+    close() {
       stream.end();
       grpc.close();
       http.close();
@@ -133,30 +144,26 @@ function ownTime(click: PlannedClick, { clickedAgoMs }: PlannedSend, nowMs: numb
   return Math.max(nowMs - clickedAgoMs, impressionMs);
 }
 
-export interface Sending {
-  /** Clicks released so far. */
-  released(): number;
+export interface Sender {
+  /** Sends it now, and its repeats when their time has come. */
+  release(click: PlannedClick): void;
+  /** Clicks released so far, in their order. */
+  readonly all: readonly SentClick[];
   /** Sends without an answer yet, those that wait to ask again included. */
   underWay(): number;
   /** Attempts without an answer so far. */
   lost(): number;
-  readonly done: Promise<readonly SentClick[]>;
+  /** Requests that were sent once more, as browsers do. */
+  resent(): number;
+  /** Resolves when all that was released is over, repeats included, and ends the connections. */
+  close(): Promise<void>;
 }
 
-/**
- * Starts sending at `rate` clicks a second, each attempt to any one of the gateways; while too
- * many are under way it waits, and makes up for it afterwards. Ends with the plan, or as soon as
- * it is told that what came is enough.
- */
-export function sendAll(
-  entries: readonly Entry[],
-  plan: readonly PlannedClick[],
-  rate: number,
-  random: SeededRandom,
-  isEnough: (released: number) => boolean = () => false,
-): Sending {
-  const gateways = entries.map((entry) => createWays(entry, random));
-  let released = 0;
+/** `asBrowsers`: one request at a time on a connection (http-clicks.ts, H3). */
+export function createSender(entries: readonly Entry[], random: SeededRandom, asBrowsers = false): Sender {
+  const gateways = entries.map((entry) => createWays(entry, random, asBrowsers));
+  const all: SentClick[] = [];
+  const sendings = new Set<Promise<void>>();
   let underWay = 0;
   let lost = 0;
 
@@ -185,28 +192,66 @@ export function sendAll(
     underWay -= 1;
   }
 
+  return {
+    all,
+    underWay: () => underWay,
+    lost: () => lost,
+    resent: () => gateways.reduce((sum, { resent }) => sum + resent(), 0),
+    release(click) {
+      const sent: SentClick = { click, attempts: [] };
+      all.push(sent);
+      for (const [send, { afterMs }] of click.sends.entries()) {
+        const sending = afterMs === 0 ? sendOne(sent, send) : sleep(afterMs).then(() => sendOne(sent, send));
+        sendings.add(sending);
+        void sending.then(() => sendings.delete(sending));
+      }
+    },
+    async close() {
+      await Promise.all(sendings);
+      for (const { close } of gateways) close();
+    },
+  };
+}
+
+export interface Sending {
+  /** Clicks released so far. */
+  released(): number;
+  /** Sends without an answer yet, those that wait to ask again included. */
+  underWay(): number;
+  /** Attempts without an answer so far. */
+  lost(): number;
+  readonly done: Promise<readonly SentClick[]>;
+}
+
+/**
+ * Starts sending at `rate` clicks a second, each attempt to any one of the gateways; while too
+ * many are under way it waits, and makes up for it afterwards. Ends with the plan, or as soon as
+ * it is told that what came is enough.
+ */
+export function sendAll(
+  entries: readonly Entry[],
+  plan: readonly PlannedClick[],
+  rate: number,
+  random: SeededRandom,
+  isEnough: (released: number) => boolean = () => false,
+): Sending {
+  const sender = createSender(entries, random);
+  const released = () => sender.all.length;
+
   async function run(): Promise<readonly SentClick[]> {
-    const all: SentClick[] = [];
-    const sendings: Promise<void>[] = [];
     const startedAt = performance.now();
-    while (released < plan.length && !isEnough(released)) {
+    while (released() < plan.length && !isEnough(released())) {
       const due = Math.floor(((performance.now() - startedAt) * rate) / 1_000) + 1;
-      while (released < Math.min(due, plan.length) && underWay < MOST_UNDER_WAY) {
-        const click = plan[released++]!;
-        const sent: SentClick = { click, attempts: [] };
-        all.push(sent);
-        for (const [send, { afterMs }] of click.sends.entries()) {
-          sendings.push(afterMs === 0 ? sendOne(sent, send) : sleep(afterMs).then(() => sendOne(sent, send)));
-        }
+      while (released() < Math.min(due, plan.length) && sender.underWay() < MOST_UNDER_WAY) {
+        sender.release(plan[released()]!);
       }
       await sleep(PACE_MS);
     }
-    await Promise.all(sendings);
-    for (const { close } of gateways) close();
-    return all;
+    await sender.close();
+    return sender.all;
   }
 
-  return { released: () => released, underWay: () => underWay, lost: () => lost, done: run() };
+  return { released, underWay: sender.underWay, lost: sender.lost, done: run() };
 }
 
 /** Verdicts that say: this valid click is counted, now, since before, or as soon as its shard is back. */

@@ -4,6 +4,9 @@
  *
  *  H1 Answers come in the order of the requests. A connection that ends, or whose oldest request
  *     waits too long, leaves all of its requests without an answer: each may have been taken.
+ *  H2 No request is sent on a connection whose last answer said that it is the last.
+ *  H3 Where asked, as browsers do: a request that goes out on a kept connection just as the server
+ *     closes it, unanswered, is sent once more on another, and nobody is told (RFC 9112, 9.3.1).
  */
 import { connect, type Socket } from "node:net";
 
@@ -16,7 +19,15 @@ export interface HttpAnswer {
   readonly location: string | undefined;
 }
 
+export interface HttpClicksOptions {
+  readonly host?: string;
+  /** H3. */
+  readonly resends?: boolean;
+}
+
 export interface HttpClicks {
+  /** Requests that H3 sent once more. */
+  readonly resent: number;
   /** Rejects when no answer came: the click may or may not have been taken. */
   click(tokenText: string): Promise<HttpAnswer>;
   close(): void;
@@ -24,6 +35,7 @@ export interface HttpClicks {
 
 interface Asked {
   readonly text: string;
+  isAgain?: boolean;
   readonly resolve: (answer: HttpAnswer) => void;
   readonly reject: (error: Error) => void;
 }
@@ -34,12 +46,16 @@ interface Connection {
   asked: Asked[];
   sinceMs: number;
   got: Buffer;
+  hasAnswered: boolean;
 }
 
-/** The first answer in `bytes`, and where it ends; undefined while it is not whole. */
+/**
+ * The first answer in `bytes`, where it ends, and whether the server takes no request after it;
+ * undefined while it is not whole.
+ */
 export function parseAnswer(
   bytes: Buffer,
-): { readonly answer: HttpAnswer; readonly end: number } | undefined {
+): { readonly answer: HttpAnswer; readonly end: number; readonly isLast: boolean } | undefined {
   const headEnd = bytes.indexOf(HEAD_END);
   if (headEnd < 0) return undefined;
   const head = bytes.toString("latin1", 0, headEnd);
@@ -49,22 +65,35 @@ export function parseAnswer(
   const end = headEnd + HEAD_END.length + Number(length);
   if (bytes.length < end) return undefined;
   const location = /\r\nlocation: *([^\r]*)/i.exec(head)?.[1];
-  return { answer: { status: Number(status), location }, end };
+  const isLast = /\r\nconnection: *close/i.test(head);
+  return { answer: { status: Number(status), location }, end, isLast };
 }
 
 /** `pipelined`: requests that one write may take, where more than one wait. */
-export function createHttpClicks(port: number, connections: number, pipelined = 1): HttpClicks {
+export function createHttpClicks(
+  port: number,
+  connections: number,
+  pipelined = 1,
+  { host = "127.0.0.1", resends = false }: HttpClicksOptions = {},
+): HttpClicks {
   const open = new Set<Connection>();
   const idle: Connection[] = [];
   let queue: Asked[] = [];
   let scheduled = false;
+  let resent = 0;
 
-  function fail(connection: Connection, error: Error): void {
+  function fail(connection: Connection, error: Error, isClosing = false): void {
     if (!open.delete(connection)) return;
     const at = idle.indexOf(connection);
     if (at >= 0) idle.splice(at, 1);
     connection.socket.destroy();
-    for (const { reject } of connection.asked) reject(error);
+    for (const asked of connection.asked) {
+      if (resends && isClosing && connection.hasAnswered && connection.got.length === 0 && !asked.isAgain) {
+        asked.isAgain = true;
+        resent += 1;
+        queue.unshift(asked);
+      } else asked.reject(error);
+    }
     connection.asked = [];
     schedule();
   }
@@ -79,6 +108,8 @@ export function createHttpClicks(port: number, connections: number, pipelined = 
       const asked = connection.asked.shift();
       if (asked === undefined) throw new Error("an answer that nobody asked for");
       asked.resolve(parsed.answer);
+      connection.hasAnswered = true;
+      if (parsed.isLast) return fail(connection, new Error("the server takes no more on this connection"));
     }
     connection.got = bytes.subarray(at);
     connection.sinceMs = performance.now();
@@ -88,8 +119,14 @@ export function createHttpClicks(port: number, connections: number, pipelined = 
   }
 
   function connectOne(): Connection {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-    const connection: Connection = { socket, asked: [], sinceMs: performance.now(), got: Buffer.alloc(0) };
+    const socket = connect({ port, host, noDelay: true });
+    const connection: Connection = {
+      socket,
+      asked: [],
+      sinceMs: performance.now(),
+      got: Buffer.alloc(0),
+      hasAnswered: false,
+    };
     open.add(connection);
     socket.on("data", (chunk: Buffer) => {
       try {
@@ -98,8 +135,8 @@ export function createHttpClicks(port: number, connections: number, pipelined = 
         fail(connection, error as Error);
       }
     });
-    socket.on("error", (error) => fail(connection, error));
-    socket.on("close", () => fail(connection, new Error("the connection ended")));
+    socket.on("error", (error) => fail(connection, error, true));
+    socket.on("close", () => fail(connection, new Error("the connection ended"), true));
     return connection;
   }
 
@@ -129,10 +166,13 @@ export function createHttpClicks(port: number, connections: number, pipelined = 
   }, LOOK_MS);
 
   return {
+    get resent() {
+      return resent;
+    },
     click: (tokenText) =>
       new Promise((resolve, reject) => {
         const text =
-          `GET /click?i=${tokenText} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+          `GET /click?i=${tokenText} HTTP/1.1\r\nHost: ${host}:${port}\r\n` +
           `User-Agent: Mozilla/5.0 (X11; Linux x86_64) adtally-loadtest\r\n\r\n`;
         queue.push({ text, resolve, reject });
         schedule();

@@ -9,12 +9,15 @@ import { freePorts, startProcess, type ServerProcess } from "./process.ts";
 
 const READY_MS = 60_000;
 const STARTED = "Kafka Server started";
+const LOOPBACK = "127.0.0.1";
 
 export interface KafkaOptions {
   /** Holds the broker's data; made where it is missing, gone on with where it is not. */
   readonly dir: string;
   /** 0 or nothing: any free one, kept over restarts. */
   readonly port?: number;
+  /** Of this machine, where clients reach it; loopback where nothing is said. */
+  readonly host?: string;
   /** The port that clients are told to use, where something stands between: a proxy. */
   readonly advertisedPort?: number;
   readonly nodeId?: number;
@@ -47,7 +50,7 @@ export interface KafkaServer {
 
 export async function startKafka(options: KafkaOptions): Promise<KafkaServer> {
   const { classPath, template } = await installKafka();
-  const { dir, nodeId = 1, heapMegabytes = 192, compiled = false } = options;
+  const { dir, host = LOOPBACK, nodeId = 1, heapMegabytes = 192, compiled = false } = options;
   const [free = 0, freeControl = 0] = await freePorts(2);
   const port = options.port || free;
   const controllerPort = options.controllerPort ?? freeControl;
@@ -55,7 +58,10 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaServer> {
   if (!existsSync(dataDir)) format(template, dataDir, nodeId);
   const config = path.join(dir, "server.properties");
   const advertised = options.advertisedPort ?? port;
-  writeFileSync(config, propertiesOf({ ...options, nodeId, port, controllerPort, advertised, dataDir }));
+  writeFileSync(
+    config,
+    propertiesOf({ ...options, host, nodeId, port, controllerPort, advertised, dataDir }),
+  );
   const launch = () =>
     startProcess({
       name: `Kafka (node ${nodeId}, port ${port})`,
@@ -67,7 +73,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaServer> {
     });
   let running: ServerProcess = await launch();
   return {
-    address: `127.0.0.1:${advertised}`,
+    address: `${host}:${advertised}`,
     port,
     controllerPort,
     dataDir,
@@ -113,6 +119,7 @@ const javaOptions = (heapMegabytes: number, compiled: boolean): string[] => [
 ];
 
 interface Places extends KafkaOptions {
+  readonly host: string;
   readonly nodeId: number;
   readonly port: number;
   readonly controllerPort: number;
@@ -121,16 +128,16 @@ interface Places extends KafkaOptions {
 }
 
 function propertiesOf(places: Places): string {
-  const { nodeId, port, controllerPort, advertised, dataDir, properties = {} } = places;
+  const { host, nodeId, port, controllerPort, advertised, dataDir, properties = {} } = places;
   const isFirst = nodeId === 1;
   const lines: Record<string, string> = {
     "process.roles": isFirst ? "broker,controller" : "broker",
     "node.id": String(nodeId),
-    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    "controller.quorum.voters": `1@${LOOPBACK}:${controllerPort}`,
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    listeners: `PLAINTEXT://127.0.0.1:${port}` + (isFirst ? `,CONTROLLER://127.0.0.1:${controllerPort}` : ""),
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${advertised}`,
+    listeners: `PLAINTEXT://${host}:${port}` + (isFirst ? `,CONTROLLER://${LOOPBACK}:${controllerPort}` : ""),
+    "advertised.listeners": `PLAINTEXT://${host}:${advertised}`,
     "log.dirs": dataDir,
     "auto.create.topics.enable": "false",
     "num.network.threads": "2",

@@ -10,6 +10,7 @@ import { debianProgramLacks, installDebianProgram, type InstalledProgram } from 
 import { freePorts, startProcess, type ServerProcess } from "./process.ts";
 
 const READY_MS = 15_000;
+const LOOPBACK = "127.0.0.1";
 
 const REDIS = {
   what: "Redis",
@@ -27,6 +28,8 @@ export const installRedis = (report: Report = reportToStderr): Promise<Installed
 export interface RedisOptions {
   /** Where it may write; nothing is written as it is configured. */
   readonly dir: string;
+  /** Of this machine, where clients reach it; loopback where nothing is said. */
+  readonly host?: string;
   readonly port?: number;
   readonly args?: readonly string[];
   /** With: the port speaks TLS alone, with those who show a certificate of this authority. */
@@ -50,25 +53,27 @@ export interface RedisServer {
 
 export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const { command, env } = await installRedis();
-  const { dir, args = [], tls } = options;
+  const { dir, host = LOOPBACK, args = [], tls } = options;
   mkdirSync(dir, { recursive: true });
   const port = options.port || (await freePorts(1))[0]!;
   const ports = tls === undefined ? ["--port", String(port)] : tlsArgs(port, tls);
+  // Else it answers loopback alone for as long as it has no password.
+  const open = host === LOOPBACK ? [] : ["--protected-mode", "no"];
   const launch = () =>
     startProcess({
       name: `Redis (port ${port})`,
       command,
-      args: [...ports, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...args],
+      args: [...ports, "--bind", host, ...open, "--save", "", "--appendonly", "no", ...args],
       env,
       cwd: dir,
       ...(options.logFile !== undefined && { logFile: options.logFile }),
-      isReady: () => answers(port, tls),
+      isReady: () => answers(host, port, tls),
       readyMs: READY_MS,
     });
   let running: ServerProcess = await launch();
   return {
-    address: `127.0.0.1:${port}`,
-    url: `${tls === undefined ? "redis" : "rediss"}://127.0.0.1:${port}`,
+    address: `${host}:${port}`,
+    url: `${tls === undefined ? "redis" : "rediss"}://${host}:${port}`,
     port,
     get pid() {
       return running.pid;
@@ -94,9 +99,9 @@ function tlsArgs(port: number, { caPath, certPath, keyPath }: TlsFiles): string[
 }
 
 /** PING in Redis' own words; over TLS with the server's own certificate, which serves for both ends. */
-function answers(port: number, tls: TlsFiles | undefined): Promise<boolean> {
+function answers(host: string, port: number, tls: TlsFiles | undefined): Promise<boolean> {
   return new Promise((resolve) => {
-    const place = { port, host: "127.0.0.1", timeout: 500 };
+    const place = { port, host, timeout: 500 };
     const ping = () => socket.write("PING\r\n");
     const socket =
       tls === undefined
