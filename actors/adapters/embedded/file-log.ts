@@ -27,8 +27,8 @@ import { Journal, type Append } from "./journal.ts";
 const MARK_AFTER_MS = 1_000;
 /** It is full for people before it is for the last small append. */
 const FULL_MARGIN_BYTES = 64 * 1024;
-/** What comes in a second at 150,000 clicks a second, and half as much again: raw rows leave each 0.7 s. */
-const RECENT_MAX_BYTES = 32 * 1024 * 1024;
+/** What comes in two seconds at 150,000 clicks a second: raw rows leave each 0.7 s, and on a full machine take as long. */
+const RECENT_MAX_BYTES = 64 * 1024 * 1024;
 /** Checksums of one batch are computed on the event loop: this bounds them to a few milliseconds. */
 const BATCH_MAX_BYTES = 16 * 1024 * 1024;
 

@@ -18,7 +18,8 @@ import { describeKey, FRAME_HEADER_BYTES, makeMarker, type LogKey } from "./fram
 import { openState, startSegment, type JournalDeps, type JournalState } from "./journal-open.ts";
 import { RecentRecords } from "./recent-records.ts";
 import { saveIndex } from "./recovery.ts";
-import { readSegment } from "./segment-reader.ts";
+import { readMany, type ManyByKey, type ManySource } from "./read-many.ts";
+import { readSegment, type Wanted } from "./segment-reader.ts";
 import { indexPath, type Segment } from "./segment.ts";
 
 /** Sealed segments whose index is kept in memory. */
@@ -27,11 +28,6 @@ const LOADED_INDEXES = 16;
 export interface Append {
   readonly key: LogKey;
   readonly block: Block;
-}
-
-export interface ManyByKey {
-  readonly records: ReadonlyMap<LogKey, readonly LogRecord[]>;
-  readonly isAll: boolean;
 }
 
 export class Journal {
@@ -169,38 +165,38 @@ export class Journal {
     return records;
   }
 
-  /** Of many partitions, each from its own offset: what memory has, and one pass over one segment. */
+  /** Of many partitions, each from its own offset. */
   async readMany(from: ReadonlyMap<LogKey, number>, maxBytes: number): Promise<ManyByKey> {
-    const records = new Map<LogKey, readonly LogRecord[]>();
-    const share = Math.ceil(maxBytes / from.size);
-    const rest: { key: LogKey; from: number; next: number; place: number }[] = [];
-    let isAll = true;
-    let bytes = 0;
     for (const [key, due] of from) {
       const { earliest, next } = this.bounds(key);
       if (!(due >= earliest && due <= next)) throw outOfRange(key, due, earliest, next);
-      if (due === next) continue;
-      const recent = this.#recent.read(key, due, share);
-      isAll &&= due + recent.length === next;
-      for (const { value } of recent) bytes += value.length;
-      if (recent.length > 0) records.set(key, recent);
-      else rest.push({ key, from: due, next, place: this.#locate(key, due) });
     }
-    if (rest.length === 0) return { records, isAll };
-    const place = Math.min(...rest.map((each) => each.place));
-    const segment = this.#segments[place]!;
-    const wanted = rest
-      .filter((each) => each.place === place)
-      .map(({ key, from, next }) => ({ key, from, to: this.#endOnDisk(key, place, next) }));
+    const source: ManySource = {
+      next: (key) => this.bounds(key).next,
+      fromMemory: (key, due, bytes) => this.#recent.read(key, due, bytes),
+      fromFiles: (due, bytes) => this.#readOldest(due, bytes),
+    };
+    return readMany(source, from, maxBytes);
+  }
+
+  /** Of the oldest segment that holds any of what is due. */
+  async #readOldest(due: readonly Pick<Wanted, "key" | "from">[], maxBytes: number) {
+    const places = due.map(({ key, from }) => this.#locate(key, from));
+    const place = Math.min(...places);
+    const segment = this.#segments[place];
+    if (segment === undefined) return new Map<LogKey, readonly LogRecord[]>();
+    const wanted = due
+      .filter((_, i) => places[i] === place)
+      .map(({ key, from }) => ({ key, from, to: this.#endOnDisk(key, place, this.bounds(key).next) }));
     try {
-      const found = await readSegment(this.#deps.files, segment, wanted, Math.max(share, maxBytes - bytes));
-      for (const [key, read] of found) if (read.length > 0) records.set(key, read);
+      const found = await readSegment(this.#deps.files, segment, wanted, maxBytes);
       this.#remember(segment);
+      return found;
     } catch (error) {
       // Retention took it meanwhile: the next call is told so.
       if (isAdtallyError(error) || this.#segments.includes(segment)) throw error;
+      return new Map<LogKey, readonly LogRecord[]>();
     }
-    return { records, isAll };
   }
 
   /** Drops what is older. */

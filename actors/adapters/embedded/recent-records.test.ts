@@ -61,4 +61,22 @@ describe("recent records", () => {
     await expectFilled(bench, 5);
     expect(bench.files.opens).toBe(before);
   });
+  it("a reader that fell behind got what memory had let go, and the rest only when more was gone", async () => {
+    const bench = await start({ recentMaxBytes: 4_000, logSegmentBytes: 8_000 });
+    const log = bench.log.topic("clicks");
+    const partitions = [0, 1, 2];
+    for (let sequence = 1; sequence <= 40; sequence++)
+      await Promise.all(partitions.map((each) => log.append(each, sampleBlock(sequence, 400))));
+    const { records, isAll } = await log.readMany!(new Map(partitions.map((each) => [each, 3])), ALL);
+    expect(isAll).toBe(true);
+    for (const each of partitions) {
+      const read = records.get(each)!;
+      expect(read).toHaveLength(37);
+      read.forEach((record, i) => expectRecord(record, 3 + i, sampleBlock(4 + i, 400)));
+    }
+    const some = await log.readMany!(new Map(partitions.map((each) => [each, 3])), 3_000);
+    expect(some.isAll).toBe(false);
+    const bytes = [...some.records.values()].flat().reduce((sum, { value }) => sum + value.length, 0);
+    expect(bytes).toBeLessThan(3_000 + partitions.length * 500);
+  });
 });
