@@ -9,6 +9,8 @@
  *  D2 Small blocks go as one submission: an outage leaves one for each turn of a gateway's loop.
  *  D3 A few shards at once: one that nobody serves holds up the others no longer than its deadline.
  *  D4 Rows whose generation was not known wait for a table that has it (unrouted.ts).
+ *  D5 A gateway that ends in good order leaves its spool empty where it can: it may never come back,
+ *     and its disk with it.
  */
 import { makeBlock, type Block, type LogRecord } from "../block/block.ts";
 import { isAdtallyError, messageOf } from "../core/errors.ts";
@@ -49,6 +51,8 @@ export interface SpoolDrainer {
   /** Spooled blocks that wait. */
   backlog(): Promise<number>;
   stop(): Promise<void>;
+  /** Stops once nothing waits, or after `withinMs` (D5): how many blocks wait still. */
+  end(withinMs: number): Promise<number>;
 }
 
 const PERIOD_MS = 1_000;
@@ -60,6 +64,7 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
   const unrouted = unroutedPartition(limits);
   const drained = new Map(await progress.load());
   let stopped = false;
+  let isEnding = false;
   let timer: Timer | undefined;
   let round: Promise<void> = Promise.resolve();
 
@@ -138,25 +143,44 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
   const schedule = (): void => {
     timer = clock.after(PERIOD_MS, () => {
       round = drainAll().then(() => {
-        if (!stopped) schedule();
+        if (!stopped && !isEnding) schedule();
       });
     });
   };
   schedule();
 
+  async function backlog(): Promise<number> {
+    let blocks = 0;
+    for (const partition of partitions()) {
+      const { from, next } = await waiting(partition);
+      blocks += next - from;
+    }
+    return blocks;
+  }
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    timer?.cancel();
+    await round;
+  }
+
   return {
-    backlog: async () => {
-      let blocks = 0;
-      for (const partition of partitions()) {
-        const { from, next } = await waiting(partition);
-        blocks += next - from;
-      }
-      return blocks;
-    },
-    stop: async () => {
-      stopped = true;
+    backlog,
+    stop,
+    async end(withinMs) {
+      isEnding = true;
       timer?.cancel();
+      const endsAtMs = clock.monotonic() + withinMs;
+      const pauseMs = () => Math.min(PERIOD_MS, endsAtMs - clock.monotonic());
       await round;
+      while (!stopped && (await backlog()) > 0) {
+        round = drainAll();
+        await round;
+        if ((await backlog()) === 0 || pauseMs() <= 0) break;
+        await new Promise<void>((resolve) => (timer = clock.after(pauseMs(), resolve)));
+      }
+      await stop();
+      return backlog();
     },
   };
 }

@@ -82,7 +82,10 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     clock,
     logger,
   });
-  life.onStop("the spool's drain", () => drainer.stop());
+  life.onStop("the spool's drain", async () => {
+    const blocks = await drainer.end(limits.drainDeadlineMs);
+    if (blocks > 0) logger.warn({ blocks }, "spooled clicks wait on disk for this gateway's next start");
+  });
   observeSpill(metrics, spilling.stats, drainer, spool);
 
   const { authenticator } = keys;
