@@ -3,7 +3,11 @@
  * hosts and a Kafka broker, counts and raw rows in the ClickHouse engine out.
  *
  *   node loadtest/stream-clicks-cluster.ts [--clicks 1000000] [--actors 1] [--gateways 1] [--shards 4]
- *        [--batch 1000] [--in-flight 16] [--streams 1] [--ads 10000] [--repeats 0.1] [--cpu-prof] [--json]
+ *        [--batch 1000] [--in-flight 16] [--streams 1] [--ads 10000] [--repeats 0.1]
+ *        [--hot 0.8 [--ways 4]] [--warm-up 100000] [--compiled-broker] [--cpu-prof] [--json]
+ *
+ * --hot is the share of the impressions that one ad takes, split --ways ways (1: it is not).
+ * --compiled-broker gives the broker all of Java's compilers and a heap of 512 MB.
  *
  * The client is this process. Sent = acked = counted (by the actors' counts, and by the raw rows),
  * or it exits with 1. CPU a click is told of each process by itself: of adtally's own the sum is
@@ -37,6 +41,10 @@ const { values: flags } = parseArgs({
     ads: { type: "string", default: "10000" },
     repeats: { type: "string", default: "0.1" },
     seed: { type: "string", default: "1" },
+    hot: { type: "string", default: "0" },
+    ways: { type: "string", default: "1" },
+    "warm-up": { type: "string", default: "100000" },
+    "compiled-broker": { type: "boolean", default: false },
     "cpu-prof": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -45,7 +53,10 @@ const batchClicks = Number(flags.batch);
 const SETTLE_DEADLINE_MS = 120_000;
 const ASK_EVERY_MS = 100;
 /** What is interpreted is compiled, connections are open and buffers have grown. */
-const WARM_UP_CLICKS = 100_000;
+const warmUpClicks = Number(flags["warm-up"]);
+/** The first of lib/ads.ts. */
+const HOT_AD = 1_001;
+const hotShare = Number(flags.hot);
 const HOTTEST = 22;
 
 /** Not adtally's own: the cost of a click does not hold them. */
@@ -72,7 +83,7 @@ function cpuFigures(before: ReadonlyMap<string, number>, after: ReadonlyMap<stri
 async function run(cluster: Cluster, clickhouse: ClickHouse): Promise<void> {
   const { gateways } = cluster;
   const ads = await createAds(gateways[0]!.url, Number(flags.ads));
-  const warmUpBatches = Math.ceil(WARM_UP_CLICKS / batchClicks);
+  const warmUpBatches = Math.ceil(warmUpClicks / batchClicks);
   const batches = await makeBatches({
     dataDir: cluster.dir,
     batches: warmUpBatches + Math.ceil(Number(flags.clicks) / batchClicks),
@@ -80,6 +91,7 @@ async function run(cluster: Cluster, clickhouse: ClickHouse): Promise<void> {
     adIds: ads.map(({ adId }) => adId),
     repeats: Number(flags.repeats),
     seed: Number(flags.seed),
+    hot: hotShare > 0 ? { adId: BigInt(HOT_AD), share: hotShare } : undefined,
   });
   const clients = gateways.map(({ grpcAddress }) => createGrpcClicks(grpcAddress, undefined));
   const streams = clients.flatMap((client) =>
@@ -153,6 +165,8 @@ try {
     gateways: Number(flags.gateways),
     actors: Number(flags.actors),
     shards: Number(flags.shards),
+    splits: new Map(Number(flags.ways) > 1 ? [[HOT_AD, Number(flags.ways)]] : []),
+    ...(flags["compiled-broker"] && { brokerJvm: { heapMegabytes: 512, compiled: true } }),
     logLevel: "warn",
   });
   clickhouse = connectClickHouse({ url: cluster.engine.url });

@@ -10,7 +10,7 @@
  *  L4 `stopAll` stops from the gateways inwards, so that what was taken in is written down.
  */
 import { systemClock } from "../../actors/runtime/clock.ts";
-import { startKafka } from "../../testing/servers/kafka.ts";
+import { startKafka, type KafkaOptions } from "../../testing/servers/kafka.ts";
 import { freePorts } from "../../testing/servers/process.ts";
 import { startRedis } from "../../testing/servers/redis.ts";
 import { prepareFiles } from "./files.ts";
@@ -35,6 +35,8 @@ export interface ClusterOptions {
   readonly openReports?: boolean;
   /** TLS on every hop that can, of a development authority in the cluster's folder. */
   readonly tls?: boolean;
+  /** For a measurement: a broker as large and as compiled as its peer's. */
+  readonly brokerJvm?: Pick<KafkaOptions, "heapMegabytes" | "compiled">;
   readonly logLevel?: "debug" | "info" | "warn" | "error";
   /** Told what is under way, for a person who waits. */
   readonly progress?: (what: string) => void;
@@ -131,6 +133,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       dir: folders.broker,
       port: ports.broker,
       logFile: folders.logOf("broker"),
+      ...options.brokerJvm,
       ...(secured && {
         controllerPort,
         properties: secured.brokerProperties(ports.broker, controllerPort),

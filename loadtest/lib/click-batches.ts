@@ -1,17 +1,8 @@
 /** Batches of clicks that are signed and encoded before the measured time, and how they are streamed. */
-import { randomFillSync } from "node:crypto";
 import { Verdict } from "../../actors/core/verdict.ts";
-import { seededRandom } from "../../actors/sim/random.ts";
+import { createClickMaker, USER_AGENT, type ClicksWanted } from "./clicks.ts";
 import { encodeClick, encodeClickBatch, type ClickStream } from "./grpc-client.ts";
-import { createSigner } from "./tokens.ts";
 import { sleep } from "./wait.ts";
-
-const USER_AGENT = Buffer.from(
-  "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36",
-);
-/** Of the impressions signed so far, those that a repeat is picked from. */
-const MOST_KNOWN = 200_000;
-const IMPRESSIONS_WITHIN_MS = 60_000;
 
 export interface ClickBatch {
   readonly id: number;
@@ -19,36 +10,17 @@ export interface ClickBatch {
   readonly clicks: number;
 }
 
-export interface BatchesWanted {
-  /** Holds the token keys. */
-  readonly dataDir: string;
+export interface BatchesWanted extends ClicksWanted {
   readonly batches: number;
   readonly batchClicks: number;
-  readonly adIds: readonly bigint[];
-  /** Share of the clicks that repeat an earlier impression. */
-  readonly repeats: number;
-  readonly seed: number;
 }
 
 export async function makeBatches(wanted: BatchesWanted): Promise<ClickBatch[]> {
-  const { adIds, batches, batchClicks, dataDir, repeats } = wanted;
-  const random = seededRandom(wanted.seed);
-  const signer = await createSigner(dataDir);
-  const noise = Buffer.alloc(10 * batchClicks);
-  const known: Buffer[] = [];
-  const nowMs = Date.now();
+  const { batches, batchClicks } = wanted;
+  const nextClick = await createClickMaker(wanted);
   return Array.from({ length: batches }, (_, b): ClickBatch => {
-    randomFillSync(noise);
-    const clicks = Array.from({ length: batchClicks }, (_, i) => {
-      let token: Buffer;
-      if (known.length > 0 && random.chance(repeats)) token = random.pick(known);
-      else {
-        const bytes = Buffer.from(noise.subarray(i * 10, i * 10 + 10));
-        token = signer.sign(random.pick(adIds), nowMs - random.below(IMPRESSIONS_WITHIN_MS), bytes).token;
-        if (known.length < MOST_KNOWN) known.push(token);
-        else known[random.below(known.length)] = token;
-      }
-      const ip = Buffer.from([10, random.below(256), random.below(256), random.below(256)]);
+    const clicks = Array.from({ length: batchClicks }, () => {
+      const { token, ip } = nextClick();
       return encodeClick({ token, ip, userAgent: USER_AGENT });
     });
     return { id: b + 1, bytes: encodeClickBatch(b + 1, clicks), clicks: batchClicks };
