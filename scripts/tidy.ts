@@ -15,7 +15,8 @@
  *   actors/core                   imports nothing else
  *
  * actors/runtime (clock, log, deadlines) may be imported from anywhere above core. The operator stands
- * beside the data plane and knows of it what the two agree on: core, routing and assignment.
+ * beside the data plane and knows of it what the two agree on: core, routing, assignment and load,
+ * and asks for the last of them by the adapters of gRPC.
  *
  *   operator/{observe,act,…}      what talks to Kubernetes, and the loop
  *   operator/plan                 pure: what to do
@@ -31,11 +32,20 @@ export interface SourceFile {
 }
 
 const MAX_LINES = 400;
-const PURE = ["core", "token", "routing", "assignment", "dedup", "window", "fraud", "block", "hot-ads"].map(
-  (name) => `actors/${name}`,
-);
+const PURE = [
+  "core",
+  "token",
+  "routing",
+  "assignment",
+  "dedup",
+  "window",
+  "fraud",
+  "block",
+  "hot-ads",
+  "load",
+].map((name) => `actors/${name}`);
 /** What the operator and the data plane agree on. */
-const AGREED = ["actors/core", "actors/routing", "actors/assignment"];
+const AGREED = ["actors/core", "actors/routing", "actors/assignment", "actors/load"];
 const PARTS = ["shard", "intake", "placement", "catalogue", "keys", "dead-letters", "spill", "replica"].map(
   (name) => `actors/${name}`,
 );
@@ -52,7 +62,10 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ["actors/sim", [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters"]],
   ["operator/api", ["actors/core"]],
   ["operator/plan", [...AGREED, "operator/api"]],
-  ["operator", [...AGREED, "actors/runtime", "operator/api", "operator/plan"]],
+  [
+    "operator",
+    [...AGREED, "actors/ports", "actors/runtime", "actors/adapters", "operator/api", "operator/plan"],
+  ],
   [
     "cmd",
     [

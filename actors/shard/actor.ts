@@ -34,6 +34,8 @@ export interface ActorDeps extends RecoveryDeps {
   /** Runs a function once the current event-loop turn is over, so that a turn's clicks share a block. */
   readonly defer: (run: () => void) => void;
   readonly onHalt: (shard: number, error: AdtallyError) => void;
+  /** Told of each block once, as it is cut. */
+  readonly onBlock?: (shard: number, block: Block) => void;
 }
 
 interface Caller {
@@ -250,6 +252,7 @@ export class ShardActor {
   #runOne(effect: Effect): void {
     switch (effect.kind) {
       case "append":
+        if (effect.attempt === 1) this.#deps.onBlock?.(this.#state.identity.shard, effect.block);
         this.#append(effect.block, effect.attempt);
         return;
       case "read":

@@ -39,6 +39,8 @@ export interface HostDeps {
   readonly random: RandomBytes;
   readonly logger: Logger;
   readonly defer: (run: () => void) => void;
+  /** Told of each block of this host's own, as it is cut: what its shards have to do. */
+  readonly onBlock?: ActorDeps["onBlock"];
 }
 
 export class ShardHost implements ShardPort {
@@ -196,7 +198,8 @@ export class ShardHost implements ShardPort {
   }
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
-    const { clicks, clock, deadLetters, defer, limits, logger, random, sink, spill, stores } = this.#deps;
+    const { clicks, clock, deadLetters, defer, limits, logger, onBlock, random, sink, spill, stores } =
+      this.#deps;
     const epochs = this.#epochs;
     const identity = {
       shard,
@@ -219,6 +222,7 @@ export class ShardHost implements ShardPort {
       logger,
       defer,
       onHalt,
+      ...(onBlock && { onBlock }),
     };
     this.#actors.set(shard, await ShardActor.start(deps));
     this.#epochs.set(shard, epoch);

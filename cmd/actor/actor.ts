@@ -11,11 +11,13 @@ import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/coun
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createGrpcServer } from "../../actors/adapters/grpc/server.ts";
+import { createHostService } from "../../actors/adapters/grpc/report-service.ts";
 import { createShardService } from "../../actors/adapters/grpc/shard-service.ts";
 import { grpcServerCredentials } from "../../actors/adapters/tls/grpc.ts";
 import { ensureTopics } from "../../actors/adapters/kafka/ensure-topics.ts";
 import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
+import { createHostLoad } from "../../actors/load/host-load.ts";
 import { sleep } from "../../actors/runtime/clock.ts";
 import { ShardHost } from "../../actors/shard/host.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
@@ -26,8 +28,11 @@ import { serveAdmin } from "../lib/serve.ts";
 import { observeShards } from "../lib/shard-metrics.ts";
 import type { ActorConfig } from "./config.ts";
 import { createOwnership } from "./ownership.ts";
+import { createHostReporter } from "./report.ts";
 
 const TABLES_HEAD_START_MS = 1_000;
+/** Who may call what: each by its certificate. */
+const CALLERS = { ShardService: ["gateway", "query"], HostService: ["operator"] } as const;
 
 export async function startActor(program: Program<ActorConfig>): Promise<Record<string, number>> {
   const { clock, config, life, limits, logger, metrics, random } = program;
@@ -53,18 +58,21 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
     }),
   );
 
+  const load = createHostLoad({ clock, random });
+  const spill = log.topic("clicks-spill");
   const host = await ShardHost.start({
     shards: [],
     limits,
     clicks: log.topic("clicks"),
     deadLetters: log.topic("clicks-dead-letter"),
-    spill: log.topic("clicks-spill"),
+    spill,
     stores: rocksShardStores(path.join(dataDir, "state")),
     sink: createClickHouseCountSink(clickhouse),
     clock,
     random,
     logger,
     defer: (run) => void setImmediate(run),
+    onBlock: (shard, { header, value }) => load.offered(shard, value, header.rowCount),
   });
   life.onStop("the shards", () => host.drain());
   life.check(() => host.faults);
@@ -76,20 +84,27 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
 
   const service = createShardService({ shards: host, limits, clock, logger });
   const { programs } = certificates;
-  const credentials = programs && grpcServerCredentials(programs, ["gateway", "query"]);
+  const credentials = programs && grpcServerCredentials(programs, CALLERS);
+  const report = createHostReporter({
+    program,
+    host,
+    load,
+    spill,
+    assignmentVersion: () => ownership.version,
+  });
   const server = createGrpcServer({
-    services: [service],
+    services: [service, createHostService({ report, limits, logger })],
     limits,
     clock,
     ...(credentials && { credentials }),
   });
+  const ownership = createOwnership({ name: hostName, host, limits, clock, logger });
   life.onStop("gRPC", () => server.drain());
   const grpcPort = await server.listen(config.host, config.grpcPort);
 
   // The tables first where that is quick: a shard without a store asks for its checkpoint.
   const tables = life.background("ClickHouse", () => migrate(clickhouse, DEFAULT_RETENTION));
   await Promise.race([tables, sleep(clock, TABLES_HEAD_START_MS)]);
-  const ownership = createOwnership({ name: hostName, host, limits, clock, logger });
   life.check(() => (life.state === "starting" ? [] : ownership.faults));
   const following = followAssignment({ state: states.assignment, logger }, (next) => ownership.follow(next));
   life.onStop("the assignment", () => {

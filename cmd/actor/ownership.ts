@@ -29,6 +29,8 @@ export interface OwnershipDeps {
 
 export interface Ownership {
   follow(assignment: Assignment): void;
+  /** Of the newest assignment that it was given; 0 before the first. */
+  readonly version: number;
   /** Shards that are assigned here and not served, with the reason. */
   readonly faults: readonly string[];
   /** Ends after the moves under way. */
@@ -118,6 +120,9 @@ export function createOwnership({ name, host, limits, clock, logger }: Ownership
       for (const shard of new Set([...host.owned().keys(), ...next.shards.keys()])) {
         if (!stopped && !moving.has(shard) && nextMove(shard) !== undefined) start(shard);
       }
+    },
+    get version() {
+      return assignment.version;
     },
     get faults() {
       const missing = [...assignment.shards].filter(

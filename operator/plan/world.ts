@@ -8,7 +8,7 @@
  *     ClickCluster and of the HotAdSplits, and so outlives the operator.
  */
 import type { Assignment } from "../../actors/assignment/assignment.ts";
-import type { IdKey } from "../../actors/core/ids.ts";
+import type { AdRate, HostReport } from "../../actors/load/report.ts";
 import type { RoutingTable } from "../../actors/routing/table.ts";
 import type { ClickCluster } from "../api/click-cluster.ts";
 import type { HotAdSplit } from "../api/hot-ad-split.ts";
@@ -50,27 +50,7 @@ export interface ActorHost {
   readonly isEnding: boolean;
 }
 
-export interface AdRate {
-  readonly adId: IdKey;
-  /** At most; at least `clicksPerSecond - error`. */
-  readonly clicksPerSecond: number;
-  readonly error: number;
-}
-
-/** What an actor host says of itself. */
-export interface HostReport {
-  /** Of the newest assignment that it has seen: it takes up none of a lower version. */
-  readonly assignmentVersion: number;
-  /** The epoch by which it serves each of its shards. */
-  readonly held: ReadonlyMap<number, number>;
-  readonly clicksPerSecond: number;
-  /** Of the CPU that it may use. */
-  readonly cpuPercent: number;
-  /** Clicks of its shards' logs and spills that it has not folded yet. */
-  readonly lagClicks: number;
-  /** Of all its shards; an ad of several shards may be there several times. */
-  readonly topAds: readonly AdRate[];
-}
+export type { AdRate, HostReport };
 
 export interface Backends {
   readonly redpanda: Seen<boolean>;

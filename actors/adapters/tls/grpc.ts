@@ -12,21 +12,21 @@ import type { Program } from "./names.ts";
 
 type Provider = experimental.CertificateProvider;
 
-/**
- * `callers`: programs of ours that may call, each by its certificate; or anyone, without one,
- * where the public is served.
- */
+/** Programs of ours that may call: all services of a server alike, or each by its name ("HostService"). */
+export type Callers = readonly Program[] | Readonly<Record<string, readonly Program[]>>;
+
+/** `callers`: each by its certificate; or anyone, without one, where the public is served. */
 export function grpcServerCredentials(
   certificates: Certificates<ServerFiles>,
   callers: "anyone",
 ): ServerCredentials;
 export function grpcServerCredentials(
   certificates: Certificates,
-  callers: readonly Program[] | "anyone",
+  callers: Callers | "anyone",
 ): ServerCredentials;
 export function grpcServerCredentials(
   certificates: Certificates<ServerFiles>,
-  callers: readonly Program[] | "anyone",
+  callers: Callers | "anyone",
 ): ServerCredentials {
   const provider = providerOf(certificates);
   if (callers === "anyone") {
@@ -52,17 +52,28 @@ export function grpcClientCredentials(
 }
 
 /** A certificate of our authority is not enough: a query service has no business with a shard. */
-function callersOnly(callers: readonly Program[]): ServerInterceptor {
-  return (_method, call) =>
+function callersOnly(callers: Callers): ServerInterceptor {
+  return (method, call) =>
     new ServerInterceptingCall(call, {
       start(next) {
-        const details = peerFault(call.getAuthContext().sslPeerCertificate, callers);
+        const allowed = callersOf(callers, method.path);
+        const details = peerFault(call.getAuthContext().sslPeerCertificate, allowed);
         if (details === undefined) return next();
         // The call's metadata is not passed on, so no handler ever sees it.
         next({ onReceiveMetadata: () => call.sendStatus({ code: Status.PERMISSION_DENIED, details }) });
       },
     });
 }
+
+/** Of "/adtally.v1.HostService/Report"; health and reflection are for whoever may call anything. */
+function callersOf(callers: Callers, path: string): readonly Program[] {
+  if (!isByService(callers)) return callers;
+  const service = path.split("/")[1]?.split(".").at(-1) ?? "";
+  return callers[service] ?? Object.values(callers).flat();
+}
+
+const isByService = (callers: Callers): callers is Readonly<Record<string, readonly Program[]>> =>
+  !Array.isArray(callers);
 
 function providerOf(certificates: Certificates<ServerFiles>): Provider {
   const ends = new Map<unknown, () => void>();

@@ -7,7 +7,7 @@ import { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 
 /** Those that speak with one another. */
-export const PROGRAMS = ["gateway", "actor", "query", "ingest"] as const;
+export const PROGRAMS = ["gateway", "actor", "query", "ingest", "operator"] as const;
 export type Program = (typeof PROGRAMS)[number];
 
 const TRUST_DOMAIN = "spiffe://adtally/";
