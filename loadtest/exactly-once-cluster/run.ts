@@ -15,11 +15,12 @@ import { seededRandom } from "../../actors/sim/random.ts";
 import { paceOf, type Pace } from "../exactly-once/pace.ts";
 import { sendAll, type SentClick } from "../exactly-once/send.ts";
 import { sleep } from "../lib/wait.ts";
+import { takeAccount } from "./account.ts";
 import { createDeferred } from "./deferred.ts";
 import { runDown } from "./down.ts";
 import type { Fault } from "./faults.ts";
 import { drained, fired, paceKept, redirects, type Invariant } from "./invariants.ts";
-import { openScene, replayFaults, startAll, takeAccount, type Scene } from "./scene.ts";
+import { openScene, replayFaults, startAll, type Scene } from "./scene.ts";
 import { runFaults, type Killed, type Step } from "./schedule.ts";
 import { createRising, memoryOf } from "./state.ts";
 
@@ -166,7 +167,8 @@ export async function runExactlyOnceCluster(options: RunOptions): Promise<RunRes
     timer = setInterval(() => void look(), LOOK_MS);
     const acted = await acts[mode](scene, { ...options, say });
     say("all sent, all faults over");
-    const account = await takeAccount(scene, acted.all, options.explained, random);
+    const accountable = { ...scene, watched: cluster, queryUrl: cluster.query.url };
+    const account = await takeAccount(accountable, acted.all, options.explained, random);
     await look();
     clearInterval(timer);
     say("settled, and checked against the clients' record");

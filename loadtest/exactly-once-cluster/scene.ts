@@ -1,4 +1,4 @@
-/** A cluster with ads and a plan of clicks, and the account that is taken of it at the end. */
+/** A cluster with ads and a plan of clicks, and what its log gives once all else is taken away. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { connectClickHouse, type ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
@@ -6,21 +6,17 @@ import type { KafkaLog } from "../../actors/adapters/kafka/kafka-log.ts";
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import { startCluster, type Cluster } from "../../cmd/cluster/cluster.ts";
 import type { Member } from "../../cmd/cluster/member.ts";
-import { deadLetterFaults, explainFaults } from "../exactly-once/ask.ts";
-import { differences, factsOf, tableDifferences } from "../exactly-once/oracle.ts";
+import { tableDifferences } from "../exactly-once/oracle.ts";
 import { makePlan, type PlannedClick } from "../exactly-once/plan.ts";
-import { figuresOf } from "../exactly-once/run.ts";
-import type { SentClick } from "../exactly-once/send.ts";
 import { callApi, createAds } from "../lib/ads.ts";
 import { ADMIN_KEY } from "../lib/program.ts";
-import { readCounts, readRaw, type CountRow } from "../lib/tables.ts";
+import { readCounts, type CountRow } from "../lib/tables.ts";
 import { createSigner } from "../lib/tokens.ts";
 import { until } from "../lib/wait.ts";
+import { SETTLE_DEADLINE_MS } from "./account.ts";
 import type { Invariant } from "./invariants.ts";
-import { repeatedBlocks } from "./repeats.ts";
 import { openLogOf, untilSettled } from "./state.ts";
 
-const SETTLE_DEADLINE_MS = 180_000;
 const ADS_DEADLINE_MS = 20_000;
 
 export interface Scene {
@@ -74,52 +70,6 @@ export async function startAll({ broker, redis, engine, members }: Cluster): Pro
   const servers: readonly Member[] = [broker, redis, engine];
   await Promise.all(servers.map((member) => member.start()));
   await Promise.all(members.filter((member) => !servers.includes(member)).map((member) => member.start()));
-}
-
-export interface Account {
-  readonly figures: Readonly<Record<string, number>>;
-  readonly settledMs: number;
-  readonly counts: readonly CountRow[];
-  readonly invariant: Invariant;
-}
-
-/** Once all has settled: I1, against the clients' own record. */
-export async function takeAccount(
-  { cluster, clickhouse, log }: Scene,
-  all: readonly SentClick[],
-  explained: number,
-  random: SeededRandom,
-): Promise<Account> {
-  const settledMs = await untilSettled(cluster, log, clickhouse, SETTLE_DEADLINE_MS);
-  const [counts, raw] = [await readCounts(clickhouse), await readRaw(clickhouse)];
-  const repeats = await repeatedBlocks(log.topic("clicks"), cluster.shards);
-  const facts = factsOf(raw, ({ shard, offset }) => repeats.get(shard)!.has(Number(offset)));
-  const explain = await explainFaults(cluster.query.url, all, facts, explained, random);
-  const dead = await deadLetterFaults(cluster.query.url, all);
-  const sum = (of: (row: CountRow) => number) => counts.reduce((total, row) => total + of(row), 0);
-  const spill = Array.from({ length: cluster.shards }, (_, shard) => log.topic("clicks-spill").bounds(shard));
-  return {
-    counts,
-    figures: {
-      ...figuresOf(
-        all,
-        sum(({ clicks }) => clicks),
-      ),
-      "duplicates refused": sum(({ duplicates }) => duplicates),
-      "blocks spilled": (await Promise.all(spill)).reduce((total, { next }) => total + next, 0),
-      "raw rows": raw.length,
-      "blocks that the log has twice": [...repeats.values()].reduce((total, { size }) => total + size, 0),
-      "dead-lettered": dead.letters,
-      "clicks explained": explain.asked,
-      "ms until all was settled": Math.round(settledMs),
-    },
-    settledMs,
-    invariant: {
-      name: "I1",
-      checked: `${all.length} impressions of the clients' record against ${counts.length} count rows, ${raw.length} raw rows, ${dead.letters} dead letters, ${explain.asked} explanations`,
-      faults: [...differences(all, counts, facts), ...explain.faults, ...dead.faults],
-    },
-  };
 }
 
 /** I2: everything is stopped, stores and counts are taken away, and the log alone gives the same table. */

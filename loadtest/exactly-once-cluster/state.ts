@@ -19,13 +19,25 @@ const ANSWER_MS = 3_000;
 const CALM_LOOKS = 4;
 const LOOK_MS = 500;
 
-export async function samplesOf({ admin }: Member): Promise<readonly Sample[]> {
+/** A program of the cluster, and where it tells its metrics. */
+export type Told = Pick<Member, "name" | "admin">;
+
+/** Of a cluster, what tells whether all has arrived. */
+export interface Watched {
+  readonly shards: number;
+  readonly gateways: readonly Told[];
+  readonly actors: readonly Told[];
+}
+
+export async function samplesOf({ admin }: Pick<Member, "admin">): Promise<readonly Sample[]> {
   const response = await fetch(`${admin}/metrics`, { signal: AbortSignal.timeout(ANSWER_MS) });
   return parseSamples(await response.text());
 }
 
-export function openLogOf({ broker }: Cluster): KafkaLog {
-  const config = { brokers: [broker.url], clientId: "adtally-exactly-once", topicPrefix: "" };
+export const openLogOf = ({ broker }: Cluster): KafkaLog => openLogAt(broker.url, "");
+
+export function openLogAt(broker: string, topicPrefix: string): KafkaLog {
+  const config = { brokers: [broker], clientId: "adtally-exactly-once", topicPrefix };
   return openKafkaLog({ config, limits: DEFAULT_LIMITS, clock: systemClock, logger: silentLogger });
 }
 
@@ -58,7 +70,7 @@ export async function assigned({ dir }: Cluster): Promise<ReadonlyMap<number, st
 
 /** What has not arrived yet, in words; empty when everything has. */
 export async function unsettled(
-  cluster: Cluster,
+  cluster: Watched,
   log: KafkaLog,
   clickhouse: ClickHouse,
 ): Promise<readonly string[]> {
@@ -97,7 +109,7 @@ export async function unsettled(
 
 /** Resolves once everything has arrived, and looks so for a while: ms until then. */
 export async function untilSettled(
-  cluster: Cluster,
+  cluster: Watched,
   log: KafkaLog,
   clickhouse: ClickHouse,
   deadlineMs: number,
