@@ -16,6 +16,8 @@ const common = {
   // Native addons (RocksDB, chDB) are not made to be loaded by several threads of one process.
   pool: "forks" as const,
   setupFiles: ["scripts/test-setup.ts"],
+  // What is waited for is waited for: a busy machine is no finding.
+  expect: { poll: { timeout: 10_000 } },
 };
 
 export default defineConfig({

@@ -17,6 +17,8 @@ export default defineConfig({
     include: ["**/*.servers.test.ts"],
     exclude: ["**/node_modules/**"],
     testTimeout: 90_000,
+    // What is waited for is waited for: a busy machine is no finding.
+    expect: { poll: { timeout: 20_000 } },
     // The first one installs what it needs.
     hookTimeout: 240_000,
   },

@@ -88,7 +88,7 @@ describe.skipIf(lacks !== undefined)("fault 3: two owners of one shard at once",
       ROUNDS / 2,
     );
     await expect
-      .poll(() => states.map(({ stats }) => stats.accepted), { timeout: 3 * limits.followIntervalMs })
+      .poll(() => states.map(({ stats }) => stats.accepted), { timeout: 20_000 })
       .toEqual([sent, sent]);
     expect(states[0]!.nextOffset).toBe(states[1]!.nextOffset);
     await Promise.all([one.flushCounts(), two.flushCounts()]);

@@ -111,7 +111,7 @@ test("clicks through both gateways and both protocols are counted once, and seen
   const byGrpc = issued.slice(20);
 
   // The second gateway learns of the ad from the log, in its own time.
-  await expect.poll(() => clickByHttp(second, byHttp[0]!), { timeout: 5_000 }).toBe(302);
+  await expect.poll(() => clickByHttp(second, byHttp[0]!), { timeout: 20_000 }).toBe(302);
   for (const [i, token] of byHttp.entries()) {
     expect(await clickByHttp(i % 2 === 0 ? first : second, token)).toBe(302);
   }

@@ -226,7 +226,7 @@ test("fault 16: a click later than the watermark is a dead letter with its reaso
     const response = await fetch(`${cluster.query.url}/v1/dead-letters`, { headers });
     return ((await response.json()) as { dead_letters: Letter[] }).dead_letters;
   };
-  await expect.poll(async () => (await letters()).length, { timeout: 5_000 }).toBe(2);
+  await expect.poll(async () => (await letters()).length, { timeout: 20_000 }).toBe(2);
   const [letter, other] = await letters();
   expect(letter).toMatchObject({ ad_id: String(AD), verdict: "LATE", reason: "CLICK_TIME_TOO_OLD" });
   expect(letter!.click_time).toBe(new Date(late.clickedAtMs).toISOString());
@@ -243,7 +243,7 @@ test("fault 16: a click later than the watermark is a dead letter with its reaso
     verdictName(Verdict.DUPLICATE),
   ]);
   expected += 1;
-  await expect.poll(counted, { timeout: 5_000 }).toBe(expected);
+  await expect.poll(counted, { timeout: 20_000 }).toBe(expected);
 });
 
 test("fault 1: actor hosts killed with SIGKILL again and again under clicks: each counts once, and a replay of the log agrees", async () => {

@@ -228,7 +228,7 @@ describe("StreamClicks", () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       return taken - before;
     };
-    await expect.poll(progress, { timeout: 8_000 }).toBe(0);
+    await expect.poll(progress, { timeout: 20_000 }).toBe(0);
     expect(taken).toBeGreaterThan(0);
     expect(taken).toBeLessThan(batches / 2);
     let answered = 0;

@@ -185,7 +185,7 @@ describe("a gateway whose shards and log are down", () => {
     await expect.poll(() => world.drainer.backlog(), { timeout: 15_000 }).toBe(0);
     expect(world.accepted()).toBe(kept);
     await expect
-      .poll(() => world.spool.usage().bytes, { timeout: 5_000 })
+      .poll(() => world.spool.usage().bytes, { timeout: 20_000 })
       .toBeLessThan(world.spool.maxBytes / 4);
     expect((await readdir(join(dir, "spool"))).filter((name) => name.endsWith(".log"))).toHaveLength(1);
     expect(world.life.readiness()).not.toContainEqual(expect.stringContaining("spool"));
@@ -207,7 +207,7 @@ describe("a gateway whose shards and log are down", () => {
     expect(await world.drainer.backlog()).toBe(2);
     expect(world.accepted()).toBe(0);
     world.publish();
-    await expect.poll(() => world.drainer.backlog(), { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => world.drainer.backlog(), { timeout: 20_000 }).toBe(0);
     expect(world.accepted()).toBe(1);
     // The same link once more, now routed at once: it meets its copy.
     expect((await world.click(2, tokenText)).status).toBe(302);
@@ -217,7 +217,7 @@ describe("a gateway whose shards and log are down", () => {
   test("fault 12: a note of what is drained whose digits changed is refused by name, not believed", async () => {
     await world.click();
     world.goUp();
-    await expect.poll(() => world.drainer.backlog(), { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => world.drainer.backlog(), { timeout: 20_000 }).toBe(0);
     await world.close();
     const note = join(dir, "spool-progress.json");
     const text = await readFile(note, "utf8");

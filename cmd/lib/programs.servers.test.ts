@@ -177,7 +177,7 @@ describe.skipIf(lacks !== undefined)("the programs of a cluster", () => {
 
   test("copy the catalogue into ClickHouse, where reports can name what they count", async () => {
     const titles = () => engine.clickhouse.rows("SELECT toString(ad_id) AS id FROM adtally.ads FINAL");
-    await expect.poll(titles, { timeout: 5_000 }).toEqual([{ id: "7" }]);
+    await expect.poll(titles, { timeout: 20_000 }).toEqual([{ id: "7" }]);
   });
 
   test("a key made at a gateway is known to the query service", async () => {
@@ -188,7 +188,7 @@ describe.skipIf(lacks !== undefined)("the programs of a cluster", () => {
       fetch(`${queryUrl}/v1/dead-letters`, { headers: { authorization: `Bearer ${key}` } }).then(
         ({ status }) => status,
       );
-    await expect.poll(ask, { timeout: 5_000 }).toBe(200);
+    await expect.poll(ask, { timeout: 20_000 }).toBe(200);
   });
 
   test("a gateway that drains while the log hangs answers each click that it took, and leaves none on its disk", async () => {

@@ -209,7 +209,7 @@ describe.skipIf(lacks !== undefined)("the node for tests", () => {
     expect(await processesOf(machineDir)).not.toBe("");
     parent.kill("SIGKILL");
     const link = () => runCommand("ip", ["link", "show", device]).catch(String);
-    await expect.poll(link, { timeout: 5_000 }).toContain("does not exist");
+    await expect.poll(link, { timeout: 20_000 }).toContain("does not exist");
     await expect.poll(() => processesOf(machineDir)).toBe("");
   });
 

@@ -65,9 +65,9 @@ describe("ads projector", () => {
       title: ad.title,
       destination_url: ad.destinationUrl,
     }));
-    await expect.poll(rows, { timeout: 5_000 }).toEqual(expected);
+    await expect.poll(rows, { timeout: 20_000 }).toEqual(expected);
     await catalogue.put([exampleAd(7n, { title: "new" })]);
-    await expect.poll(titles, { timeout: 5_000 }).toEqual(["new", "Stiefel 🥾"]);
+    await expect.poll(titles, { timeout: 20_000 }).toEqual(["new", "Stiefel 🥾"]);
   });
 
   test("V1, V5 more ads than an insert, a part and a turn take", async () => {
@@ -155,7 +155,7 @@ describe("ads projector", () => {
     await (await start({ changes })).drain();
     expect(await titles()).toEqual(["first", "first"]);
     now = other;
-    await expect.poll(titles, { timeout: 5_000 }).toEqual(["second", "first"]);
+    await expect.poll(titles, { timeout: 20_000 }).toEqual(["second", "first"]);
     await projector!.stop();
     await other.close();
     await rm(otherDir, { recursive: true });

@@ -59,7 +59,7 @@ test("rows go in over TLS while the certificates of both ends are renewed: none 
     while (!isOver)
       await clickhouse.insertBytes("INSERT INTO default.taken FORMAT CSV", [Buffer.from(`${sent++}\n`)]);
   })();
-  const seen = async (count: number) => expect.poll(() => proxy.shown.size, { timeout: 5_000 }).toBe(count);
+  const seen = async (count: number) => expect.poll(() => proxy.shown.size, { timeout: 20_000 }).toBe(count);
 
   await seen(1);
   await own.issue(first, { program: "actor" }, both);

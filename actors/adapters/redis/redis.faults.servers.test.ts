@@ -9,8 +9,8 @@ import { createRedisConnection, type RedisConnection } from "./connection.ts";
 import { common, describeWithRedis, startTestRedis, TEST_LIMITS, type TestRedis } from "./redis.fixture.ts";
 import { createRedisSharedState } from "./shared-state.ts";
 
-const SOON = { timeout: 6_000, interval: 20 };
-const MARGIN_MS = 400;
+const SOON = { timeout: 20_000, interval: 20 };
+const MARGIN_MS = 4_000;
 const { redisDeadlineMs } = TEST_LIMITS;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

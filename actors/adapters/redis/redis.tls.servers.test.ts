@@ -52,7 +52,7 @@ await describeWithRedis(() => {
         bus.publish("feed", new Uint8Array(1));
         return heard;
       };
-      await expect.poll(knock, { timeout: 5_000 }).toBeGreaterThan(0);
+      await expect.poll(knock, { timeout: 20_000 }).toBeGreaterThan(0);
     });
 
     it("refuses who shows none, or another authority's; and is refused where it is not the one asked for", async () => {
@@ -80,7 +80,7 @@ await describeWithRedis(() => {
       for (const [to, tls, why] of attempts) {
         const connection = redis.connect({ url: to, tls });
         await expect(connection.run("ping", (client) => client.ping())).rejects.toThrow();
-        await expect.poll(() => connection.health.lastError, { timeout: 5_000 }).toMatch(why);
+        await expect.poll(() => connection.health.lastError, { timeout: 20_000 }).toMatch(why);
         expect(connection.isReady).toBe(false);
       }
     });
@@ -109,9 +109,9 @@ await describeWithRedis(() => {
       await serve("expired", new Date(Date.now() - 1_000));
       const connection = redis.connect({ url, tls });
       const ping = () => connection.run("ping", (client) => client.ping()).catch(String);
-      await expect.poll(ping, { timeout: 5_000 }).toMatch(/CERT_HAS_EXPIRED.*has expired: renew it/);
+      await expect.poll(ping, { timeout: 20_000 }).toMatch(/CERT_HAS_EXPIRED.*has expired: renew it/);
       await serve("renewed", valid.notAfter);
-      await expect.poll(ping, { timeout: 5_000 }).toBe("PONG");
+      await expect.poll(ping, { timeout: 20_000 }).toBe("PONG");
     });
   });
 });

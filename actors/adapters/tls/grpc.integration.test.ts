@@ -215,7 +215,7 @@ describe("rotation under an open server", () => {
     const { client, ofGateway, shard } = await between({}, { authority: other });
     await expect.poll(() => client.submit(submissionOf(0, 1, 1)).catch(() => "refused")).toBe("refused");
     await ofGateway.issue(authority, { program: "gateway" });
-    await expect.poll(() => client.isReachable, { timeout: 3_000 }).toBe(true);
+    await expect.poll(() => client.isReachable, { timeout: 20_000 }).toBe(true);
     await client.submit(submissionOf(0, 2, 1));
     expect(shard.rows).toHaveLength(1);
   });
