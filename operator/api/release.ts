@@ -8,16 +8,14 @@
  *     names the same release.
  *  N3 How many pods there are, and when they are scaled, split or drained, is no part of it.
  */
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { parseClickClusterSpec, type ClickClusterSpec } from "./click-cluster.ts";
+import { digestOf, isPlain } from "./digest.ts";
 
 export type Component = "actors" | "gateways" | "query" | "ingest";
 export const COMPONENTS: readonly Component[] = ["actors", "gateways", "query", "ingest"];
 
 type Plain = Readonly<Record<string, unknown>>;
-const isPlain = (value: unknown): value is Plain =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Specs do not change, and the planner asks often. */
 const known = new WeakMap<ClickClusterSpec, Map<Component, string>>();
@@ -25,12 +23,12 @@ const known = new WeakMap<ClickClusterSpec, Map<Component, string>>();
 export function releaseOf(spec: ClickClusterSpec, component: Component): string {
   const releases = known.get(spec) ?? new Map<Component, string>();
   known.set(spec, releases);
-  const release = releases.get(component) ?? digestOf(spec, component);
+  const release = releases.get(component) ?? nameOf(spec, component);
   releases.set(component, release);
   return release;
 }
 
-function digestOf(spec: ClickClusterSpec, component: Component): string {
+function nameOf(spec: ClickClusterSpec, component: Component): string {
   const { image, imagePullPolicy, redpanda, clickhouse, redis, tls, tokenKeys, adminKey, retention } = spec;
   const defaults = parseClickClusterSpec({
     image,
@@ -66,10 +64,7 @@ function digestOf(spec: ClickClusterSpec, component: Component): string {
     all: without(all, { ...defaults }),
     own: without(own[component], ownDefaults[component]),
   };
-  return createHash("sha256")
-    .update(JSON.stringify(sorted(set)))
-    .digest("hex")
-    .slice(0, 10);
+  return digestOf(set);
 }
 
 /** What of `value` is not as in `defaults`. */
@@ -84,14 +79,4 @@ function without(value: Plain, defaults: Plain): Plain {
     kept[name] = rest;
   }
   return kept;
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (!isPlain(value)) return value;
-  return Object.fromEntries(
-    Object.keys(value)
-      .sort()
-      .map((name) => [name, sorted(value[name])]),
-  );
 }
