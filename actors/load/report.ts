@@ -35,7 +35,7 @@ export interface GatewayStatus {
   readonly host: string;
   readonly clicksPerSecond: number;
   readonly cpuPercent: number;
-  /** On its own disk: neither a shard nor the spill has them yet. */
+  /** On its own disk, where neither a shard nor the spill has them yet: at least so many, 0 only where there are none. */
   readonly spoolClicks: number;
   /** Put into the spill since it started. */
   readonly spilledClicks: number;

@@ -101,6 +101,7 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   const ownership = createOwnership({ name: hostName, host, limits, clock, logger });
   life.onStop("gRPC", () => server.drain());
   const grpcPort = await server.listen(config.host, config.grpcPort);
+  life.comeUp();
 
   // The tables first where that is quick: a shard without a store asks for its checkpoint.
   const tables = life.background("ClickHouse", () => migrate(clickhouse, DEFAULT_RETENTION));

@@ -4,9 +4,11 @@ import { withDefault, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkRetention } from "../lib/retention.ts";
 
 const settings = {
   ...all.programSettings,
+  ...all.retentionSettings,
   ...all.adminSettings,
   grpcPort: withDefault(all.gatewaySettings.grpcPort, 7070),
   ...all.dataSettings,
@@ -30,6 +32,7 @@ export const actorSpec: ProgramSpec<typeof settings> = {
     const { kafkaMinInsync, kafkaReplication } = config;
     const tooMany = `--kafka-min-insync ${kafkaMinInsync} is above --kafka-replication ${kafkaReplication}: no append could succeed`;
     return [
+      ...checkRetention(config),
       ...checkSharedState(config),
       ...checkKafka(config),
       ...checkClickHouse(config),

@@ -4,9 +4,11 @@ import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkSharedState } from "../lib/connections.ts";
+import { checkRetention } from "../lib/retention.ts";
 
 const settings = {
   ...all.assignSettings,
+  ...all.retentionSettings,
   ...all.sharedStateSettings,
   hostName: all.programSettings.hostName,
   logLevel: { ...all.programSettings.logLevel, fallback: "warn" as const },
@@ -21,5 +23,5 @@ export const assignSpec: ProgramSpec<typeof settings> = {
     "Publishes which actor host owns which shard, and the routing table. Run it again with other hosts to\n" +
     "move shards, with another --shards or --splits to add a routing generation; the same again changes nothing.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkCertificates(config)],
+  check: (config) => [...checkRetention(config), ...checkSharedState(config), ...checkCertificates(config)],
 };

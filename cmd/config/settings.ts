@@ -42,7 +42,39 @@ export const programSettings = {
 };
 
 export const adminSettings = {
-  adminPort: setting(port, "/healthz, /readyz and /metrics", 7071),
+  adminPort: setting(port, "/healthz, /startupz, /readyz and /metrics", 7071),
+};
+
+/**
+ * The same for all programs of a cluster. The relations between them are those of
+ * actors/core/limits.ts; what follows from them is derived (cmd/lib/retention.ts).
+ */
+export const retentionSettings = {
+  tokenLifeSeconds: setting(
+    count("<s>", 60, 86_400),
+    "how long after its impression a click can count",
+    DEFAULT_LIMITS.tokenLifeMs / 1_000,
+  ),
+  allowedLatenessSeconds: setting(
+    count("<s>", 0, 3_600),
+    "how far a click's own time may lie before its receipt",
+    DEFAULT_LIMITS.allowedLatenessMs / 1_000,
+  ),
+  clockSkewSeconds: setting(
+    count("<s>", 1, 85),
+    "how far clocks may differ",
+    DEFAULT_LIMITS.clockSkewMs / 1_000,
+  ),
+  dedupRetentionSeconds: setting(
+    count("<s>", 60, 172_800),
+    "how long a shard remembers a counted click",
+    DEFAULT_LIMITS.dedupRetentionMs / 1_000,
+  ),
+  logRetentionSeconds: setting(
+    count("<s>", 3_600, 7_776_000),
+    "how long the click log keeps clicks",
+    DEFAULT_LIMITS.logRetentionMs / 1_000,
+  ),
 };
 
 /** Mutual TLS between the programs: all three, or none. Files that change are taken up at once. */
@@ -60,7 +92,10 @@ export const publicTlsSettings = {
 
 /** Where the assignment and the routing table are published. */
 export const sharedStateSettings = {
-  stateDir: optional(path, "folder of the assignment and the routing table: truth on one machine"),
+  stateDir: optional(
+    path,
+    "folder of the assignment and the routing table: the truth on one machine, or in a mounted ConfigMap; with Redis besides, the newer of both holds",
+  ),
   redisUrl: optional(
     url("redis", "rediss"),
     "Redis: fast copy of assignment and routing table, bus between programs",
@@ -183,6 +218,10 @@ export const gatewaySettings = {
     "disk for clicks that neither a shard nor the log takes: past it they are redirected uncounted",
     4_096,
   ),
+  internalPort: optional(
+    port,
+    "gRPC for our own programs alone, where the operator asks for this gateway's load; none where unset",
+  ),
   trustedProxies: setting(addresses, "proxies whose X-Forwarded-For is believed", []),
 };
 
@@ -206,6 +245,7 @@ export const assignSettings = {
 export const ALL_SETTINGS: Settings = {
   ...programSettings,
   ...adminSettings,
+  ...retentionSettings,
   ...tlsSettings,
   ...publicTlsSettings,
   ...sharedStateSettings,

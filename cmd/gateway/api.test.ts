@@ -232,6 +232,7 @@ describe("system routes", () => {
     let waitingFor = ["shard 2: replaying the log"];
     const { app } = await createTestApi({ readiness: () => waitingFor });
     expect((await app.inject("/healthz")).json()).toEqual({ status: "ok" });
+    expect((await app.inject("/startupz")).json()).toEqual({ status: "up" });
     expectProblem(await app.inject("/readyz"), 503, "NOT_READY", "shard 2: replaying the log");
     waitingFor = [];
     expect((await app.inject("/readyz")).json()).toEqual({ status: "ready" });
@@ -252,6 +253,7 @@ describe("system routes", () => {
       "/healthz",
       "/metrics",
       "/readyz",
+      "/startupz",
       "/v1/ads",
       "/v1/ads/import",
       "/v1/ads/{ad_id}",

@@ -4,9 +4,11 @@ import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkRetention } from "../lib/retention.ts";
 
 const settings = {
   ...all.programSettings,
+  ...all.retentionSettings,
   ...all.apiSettings,
   ...all.gatewaySettings,
   ...all.dataSettings,
@@ -25,5 +27,10 @@ export const gatewaySpec: ProgramSpec<typeof settings> = {
     "A gateway: takes clicks over HTTP and gRPC, issues impressions, keeps ads and API keys. What an actor\n" +
     "host does not take in time goes to the spill topic, and to this gateway's disk where that fails.",
   settings,
-  check: (config) => [...checkSharedState(config), ...checkKafka(config), ...checkCertificates(config)],
+  check: (config) => [
+    ...checkRetention(config),
+    ...checkSharedState(config),
+    ...checkKafka(config),
+    ...checkCertificates(config),
+  ],
 };

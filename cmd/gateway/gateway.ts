@@ -46,6 +46,8 @@ export interface GatewayDeps {
   readonly isClockOff?: () => boolean;
   /** The port for browsers keeps rows whose generation is not known (spill/unrouted.ts). */
   readonly keepsUnrouted?: boolean;
+  /** While true, HTTP answers close their connections: what comes next goes to another gateway. */
+  readonly isLeaving?: () => boolean;
   /** Takes every HTTP request but /click. */
   readonly httpHandler: HttpHandler;
   /** Further services on the same gRPC port: reports. */
@@ -119,6 +121,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       else sendPage(response, PAGES.busy, ["Retry-After", "1"]);
     },
     others: deps.httpHandler,
+    ...(deps.isLeaving && { isLeaving: deps.isLeaving }),
     clock,
     limits,
     ...(certificates && { certificates }),

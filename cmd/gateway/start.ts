@@ -31,6 +31,7 @@ import { watchClock } from "./clock-watch.ts";
 import { createGateway } from "./gateway.ts";
 import { impressionsRoutes } from "./impressions-routes.ts";
 import { keysRoutes } from "./keys-routes.ts";
+import { countedPort, serveReports } from "./report.ts";
 import { observeSpill } from "./spill-metrics.ts";
 import { openSpool } from "./spooling.ts";
 import { readTokenCodec } from "./token-codec.ts";
@@ -87,6 +88,9 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     if (blocks > 0) logger.warn({ blocks }, "spooled clicks wait on disk for this gateway's next start");
   });
   observeSpill(metrics, spilling.stats, drainer, spool);
+  const offered = { clicks: 0 };
+  const reporting = { offered, stats: spilling.stats, drainer };
+  const internalPort = await serveReports(program, certificates.programs, reporting);
 
   const { authenticator } = keys;
   const { authenticate } = authenticator;
@@ -103,8 +107,8 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
 
   const knowsGenerations = () => table().newestFirst.length > 0;
   const gateway = createGateway({
-    shardPort: spilling.patient,
-    httpShardPort: spilling,
+    shardPort: countedPort(spilling.patient, offered),
+    httpShardPort: countedPort(spilling, offered),
     catalogue,
     codec,
     routing: table,
@@ -115,6 +119,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     isClockOff: () => clockWatch.isOff,
     keepsUnrouted: true,
     isOpen: () => life.state !== "starting" || (knowsGenerations() && replica.status().isWhole),
+    isLeaving: () => life.state === "draining",
     httpHandler: (request, response) => void app.routing(request, response),
     trustedProxies: config.trustedProxies,
     certificates: certificates.public,
@@ -123,6 +128,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   life.onStop("clicks", () => gateway.drain());
   const httpPort = await gateway.httpServer.listen(host, config.httpPort);
   boundPort = httpPort;
+  life.comeUp();
   if (config.publicUrl === undefined && isWildcard(host))
     logger.warn({ publicUrl: publicUrl() }, "click URLs work on this machine alone: give --public-url");
 
@@ -136,7 +142,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   observeReplica(program, "the catalogue", replica);
   observeReplica(program, "the API keys", keys.replica);
   const grpcPort = await gateway.grpcServer.listen(host, config.grpcPort);
-  return { httpPort, grpcPort };
+  return { httpPort, grpcPort, ...(internalPort !== undefined && { internalPort }) };
 }
 
 /** Where nothing of the log is needed that is not in this program's copies, they are looked at later. */

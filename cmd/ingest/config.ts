@@ -5,9 +5,11 @@ import { optional, type ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkRetention } from "../lib/retention.ts";
 
 const settings = {
   ...all.programSettings,
+  ...all.retentionSettings,
   ...all.adminSettings,
   dataDir: optional(
     path,
@@ -29,6 +31,7 @@ export const ingestSpec: ProgramSpec<typeof settings> = {
     "One of them is enough; two at once cost time and count nothing twice.",
   settings,
   check: (config) => [
+    ...checkRetention(config),
     ...checkSharedState(config),
     ...checkKafka(config),
     ...checkClickHouse(config),

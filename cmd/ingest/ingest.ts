@@ -29,6 +29,7 @@ export async function startIngest(program: Program<IngestConfig>): Promise<Recor
   const { clock, config, life, limits, logger, metrics } = program;
   const { dataDir } = config;
   const adminPort = await serveAdmin(program);
+  life.comeUp();
   const certificates = await openProgramCertificates(program);
   const states = openSharedStates(program, certificates.redis);
   const clickhouse = openClickHouse(program, certificates.clickhouse);

@@ -29,6 +29,25 @@ describe("the start", () => {
     expect([life.state, life.readiness()]).toEqual(["ready", []]);
   });
 
+  test("has come up before it is ready, where it says so, and at its end at the latest", async () => {
+    const { clock, life } = begin();
+    let isThere = false;
+    const started = life.start(async () => {
+      await Promise.resolve();
+      life.comeUp();
+      await life.waitFor("the assignment", () => (isThere ? Promise.resolve() : gone()));
+    });
+    expect(life.isUp).toBe(false);
+    await clock.advance(0);
+    expect([life.isUp, life.state]).toEqual([true, "starting"]);
+    isThere = true;
+    await clock.advance(1_000);
+    await started;
+    const plain = begin().life;
+    await plain.start(() => Promise.resolve());
+    expect([life.isUp, plain.isUp]).toEqual([true, true]);
+  });
+
   test("ends at once by what no waiting can mend", async () => {
     const { life } = begin();
     const refuse = () => Promise.reject(new AdtallyError("CONFIG_INVALID", "a topic is too small"));

@@ -37,6 +37,7 @@ const stopping = (what: string) => new AdtallyError("ABORTED", `stopped while wa
 export class Lifecycle {
   readonly #deps: LifecycleDeps;
   #state: State = "starting";
+  #isUp = false;
   readonly #waiting = new Map<string, string>();
   readonly #checks: Check[] = [];
   readonly #stops: Stop[] = [];
@@ -50,6 +51,15 @@ export class Lifecycle {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** It listens and can be given work, though it may still wait for something. Never false again. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  comeUp(): void {
+    this.#isUp = true;
   }
 
   /** Why the program is not ready, by name; empty when it is. */
@@ -76,6 +86,7 @@ export class Lifecycle {
     this.#starting = started.catch(() => undefined);
     const result = await started;
     if (this.#state === "starting") this.#state = "ready";
+    this.#isUp = true;
     return result;
   }
 

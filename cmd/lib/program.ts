@@ -10,7 +10,7 @@ import { flushCompileCache } from "node:module";
 import { readFileSync } from "node:fs";
 import pino from "pino";
 import { isAdtallyError, messageOf } from "../../actors/core/errors.ts";
-import { assertLimits, DEFAULT_LIMITS, type Limits } from "../../actors/core/limits.ts";
+import { assertLimits, type Limits } from "../../actors/core/limits.ts";
 import { systemClock, systemRandom, type Clock, type RandomBytes } from "../../actors/runtime/clock.ts";
 import { tuneCollector } from "../../actors/runtime/heap.ts";
 import type { Logger } from "../../actors/runtime/log.ts";
@@ -20,6 +20,7 @@ import { configure } from "../config/invocation.ts";
 import type { ConfigOf, Setting, Settings } from "../config/setting.ts";
 import { prepareDataDir } from "./data-dir.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { limitsOf, type RetentionConfig } from "./retention.ts";
 
 export interface Program<C> {
   readonly config: C;
@@ -69,10 +70,11 @@ export async function runProgram<S extends CommonSettings>(
     logger.fatal({ error: error.stack }, "stopping at once: the log has all that was acknowledged");
     process.exit(1);
   });
-  assertLimits(DEFAULT_LIMITS);
+  const limits = limitsOf(config as Partial<RetentionConfig>);
+  assertLimits(limits);
   // Where NODE_COMPILE_CACHE names a folder: now, as a killed process would leave nothing there.
   flushCompileCache();
-  const life = new Lifecycle({ limits: DEFAULT_LIMITS, drainNoticeMs, clock: systemClock, logger });
+  const life = new Lifecycle({ limits, drainNoticeMs, clock: systemClock, logger });
   const end = async (code: number) => process.exit((await life.stop()) ? code : 1);
 
   let signals = 0;
@@ -91,7 +93,7 @@ export async function runProgram<S extends CommonSettings>(
   const program: Program<ConfigOf<S>> = {
     config,
     life,
-    limits: { ...DEFAULT_LIMITS, drainDeadlineMs: DEFAULT_LIMITS.drainDeadlineMs / DRAINING_PARTS },
+    limits: { ...limits, drainDeadlineMs: limits.drainDeadlineMs / DRAINING_PARTS },
     clock: systemClock,
     random: systemRandom,
     logger,

@@ -7,7 +7,7 @@ import type { Authenticate } from "../../actors/keys/authenticate.ts";
 import { listenError } from "../../actors/runtime/listen-error.ts";
 import type { Program } from "./program.ts";
 
-/** /healthz, /readyz, /metrics and /openapi.json; more routes can be registered until it listens. */
+/** /healthz, /startupz, /readyz, /metrics and /openapi.json; more routes can be registered until it listens. */
 export function createProgramApi(
   program: Program<unknown>,
   authenticate: Authenticate = () => undefined,
@@ -15,7 +15,15 @@ export function createProgramApi(
   certificates?: Certificates<ServerFiles>,
 ): Api {
   const { life, limits, logger, metrics, version } = program;
-  const deps = { limits, logger, metrics, version, authenticate, readiness: life.readiness };
+  const deps = {
+    limits,
+    logger,
+    metrics,
+    version,
+    authenticate,
+    readiness: life.readiness,
+    isUp: () => life.isUp,
+  };
   return createApi(certificates === undefined ? deps : { ...deps, certificates });
 }
 

@@ -5,9 +5,11 @@ import { path } from "../config/kinds.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
+import { checkRetention } from "../lib/retention.ts";
 
 const settings = {
   ...all.programSettings,
+  ...all.retentionSettings,
   ...all.apiSettings,
   httpPort: withDefault(all.apiSettings.httpPort, 8081),
   ...all.querySettings,
@@ -27,6 +29,7 @@ export const querySpec: ProgramSpec<typeof settings> = {
     "The query service: reports, what became of a click, the dead letters. It only reads ClickHouse.",
   settings,
   check: (config) => [
+    ...checkRetention(config),
     ...checkSharedState(config),
     ...checkKafka(config),
     ...checkClickHouse(config),

@@ -62,6 +62,7 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
   life.onStop("HTTP", () => app.close());
   const httpPort = await listenHttp(app, config.host, config.httpPort, "--http-port");
+  life.comeUp();
 
   await Promise.all([
     life.waitFor("the routing table", () => routing.refresh()),

@@ -32,6 +32,8 @@ export interface GrpcServerDeps {
   readonly clock: Clock;
   /** Of TLS (adapters/tls/grpc.ts); without: plain text. */
   readonly credentials?: ServerCredentials;
+  /** Named where the port is taken. */
+  readonly portFlag?: string;
 }
 
 export interface GrpcServer {
@@ -42,6 +44,7 @@ export interface GrpcServer {
 
 export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
   const { services, limits, clock, credentials = ServerCredentials.createInsecure() } = deps;
+  const { portFlag = "--grpc-port" } = deps;
   const protos = loadProtos();
   const server = new Server({
     "grpc.max_receive_message_length": limits.grpcMessageMaxBytes,
@@ -69,7 +72,7 @@ export function createGrpcServer(deps: GrpcServerDeps): GrpcServer {
         const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
         server.bindAsync(address, credentials, (error, bound) => {
           if (error !== null) {
-            reject(listenError({ what: "gRPC", host, port, portFlag: "--grpc-port" }, error));
+            reject(listenError({ what: "gRPC", host, port, portFlag }, error));
             return;
           }
           setHealth("SERVING");

@@ -33,6 +33,7 @@ export interface ApiDeps extends AuthDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  readonly isUp?: () => boolean;
   readonly version: string;
   /** With: the server that `listen` makes speaks HTTPS, with anyone. */
   readonly certificates?: Certificates<ServerFiles>;

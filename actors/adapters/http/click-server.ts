@@ -30,6 +30,11 @@ type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 export interface ClickServerDeps {
   readonly clicks: ClickHandler;
   readonly others: HttpHandler;
+  /**
+   * While true, each answer closes its connection, though new ones are still taken: whoever balances
+   * between servers is being told to send nothing more here, and keeps the connections that are open.
+   */
+  readonly isLeaving?: () => boolean;
   readonly clock: Clock;
   readonly limits: Limits;
   /** With: HTTPS for anyone. Without: plain HTTP, as behind a balancer that ends TLS. */
@@ -53,13 +58,13 @@ function isBodyPending({ headers, complete }: IncomingMessage): boolean {
 }
 
 export function createClickServer(deps: ClickServerDeps): ClickServer {
-  const { clicks, others, clock, limits, certificates } = deps;
+  const { clicks, others, clock, limits, certificates, isLeaving = () => false } = deps;
   let draining = false;
 
   /** Tells the client, with the last answer on its connection, not to send another request. */
   class Response extends ServerResponse {
     override writeHead(status: number, message?: string | Headers, headers?: Headers): this {
-      if (draining || isBodyPending(this.req)) this.shouldKeepAlive = false;
+      if (draining || isLeaving() || isBodyPending(this.req)) this.shouldKeepAlive = false;
       // Without a message, Node takes the headers from its place.
       return super.writeHead(status, message as string, headers);
     }

@@ -1,5 +1,5 @@
 /** What a cluster, a scraper and a client generator ask: alive, ready, metrics, OpenAPI. */
-import type { FastifyPluginAsync } from "fastify";
+import type { FastifyPluginAsync, FastifyReply } from "fastify";
 import type { Metrics } from "../../runtime/metrics.ts";
 import { HttpProblem, PROBLEM_TYPE, problemBody } from "./problem.ts";
 
@@ -9,6 +9,8 @@ export type Readiness = () => readonly string[];
 export interface SystemDeps {
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  /** Whether it listens and can be given work, though it may not be ready; without it: always. */
+  readonly isUp?: () => boolean;
 }
 
 const status = { type: "object", properties: { status: { type: "string" } }, required: ["status"] } as const;
@@ -22,16 +24,27 @@ export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
     );
 
     app.get(
+      "/startupz",
+      {
+        schema: {
+          tags: ["system"],
+          summary: "The program has come up; 503 until then. It may not be ready.",
+        },
+      },
+      async (_request, reply) => {
+        reply.header("cache-control", "no-store");
+        return deps.isUp?.() === false ? problem(reply, ["coming up"]) : { status: "up" };
+      },
+    );
+
+    app.get(
       "/readyz",
       { schema: { tags: ["system"], summary: "Clicks can be taken; 503 names what is not ready." } },
       async (_request, reply) => {
         const waitingFor = deps.readiness();
         reply.header("cache-control", "no-store");
         if (waitingFor.length === 0) return { status: "ready" };
-        return reply
-          .code(503)
-          .header("content-type", PROBLEM_TYPE)
-          .send(Buffer.from(JSON.stringify(notReady(waitingFor))));
+        return problem(reply, waitingFor);
       },
     );
 
@@ -43,6 +56,13 @@ export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
 
     app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   };
+}
+
+function problem(reply: FastifyReply, waitingFor: readonly string[]): FastifyReply {
+  return reply
+    .code(503)
+    .header("content-type", PROBLEM_TYPE)
+    .send(Buffer.from(JSON.stringify(notReady(waitingFor))));
 }
 
 /** Not through the error handler: a program that is starting is no error to log. */
