@@ -23,6 +23,7 @@ import { asSecret, optional, required, setting, type Settings } from "./setting.
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 const HOST_NAME = /^[a-zA-Z0-9._-]{1,253}$/;
+const DNS_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const TOPIC_PREFIX = /^[a-zA-Z0-9._-]{0,64}$/;
 
 /** What every program that runs on has. */
@@ -229,6 +230,39 @@ export const querySettings = {
   openReports: setting(onOff, "reports need no key", false),
 };
 
+/** In a pod none of them is needed. */
+export const operatorSettings = {
+  kubeconfig: optional(path, "how to reach the Kubernetes API server; unset: the pod's own service account"),
+  watchNamespace: optional(
+    text("<name>", DNS_NAME, "must be the name of a namespace"),
+    "the one namespace whose ClickClusters are looked after; unset: all",
+  ),
+  leaseNamespace: optional(
+    text("<name>", DNS_NAME, "must be the name of a namespace"),
+    "where the Lease of the leader is kept; unset: the operator's own namespace",
+  ),
+  leaseName: setting(
+    text("<name>", DNS_NAME, "must be up to 63 lowercase letters, digits and dashes"),
+    "name of that Lease, one for all operators that look after the same namespaces",
+    "adtally-operator",
+  ),
+  leaseMs: setting(
+    count("<ms>", 1_500, 600_000),
+    "how long a leader that is heard no more keeps its Lease; it acts for two thirds of that at the most",
+    15_000,
+  ),
+  roundMs: setting(
+    count("<ms>", 200, 60_000),
+    "each ClickCluster is looked at this often, and whenever something of it changes",
+    2_000,
+  ),
+  relistMs: setting(
+    count("<ms>", 5_000, 86_400_000),
+    "all objects are read anew this often, whatever their watches said",
+    300_000,
+  ),
+};
+
 export const assignSettings = {
   hosts: required(namedHosts, "the actor hosts, with the address of each one's ShardService"),
   shards: required(
@@ -258,5 +292,6 @@ export const ALL_SETTINGS: Settings = {
   ...apiSettings,
   ...gatewaySettings,
   ...querySettings,
+  ...operatorSettings,
   ...assignSettings,
 };
