@@ -1,0 +1,35 @@
+/** `npm run charts`: writes what of charts/adtally is made of its values: their schema, and the table of its README. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { format } from "prettier";
+import { readmeWithValues, valuesSchema } from "./chart-values.ts";
+
+const chart = new URL("../charts/adtally/", import.meta.url);
+
+export interface ChartFile {
+  readonly file: URL;
+  readonly text: string;
+}
+
+export async function chartFiles(): Promise<readonly ChartFile[]> {
+  const source = readFileSync(new URL("values.yaml", chart), "utf8");
+  const readme = new URL("README.md", chart);
+  const schema = new URL("values.schema.json", chart);
+  const width = { printWidth: 110 };
+  return [
+    { file: schema, text: await format(valuesSchema(source), { parser: "json", ...width }) },
+    {
+      file: readme,
+      text: await format(readmeWithValues(readFileSync(readme, "utf8"), source), {
+        parser: "markdown",
+        ...width,
+      }),
+    },
+  ];
+}
+
+if (import.meta.main) {
+  for (const { file, text } of await chartFiles()) {
+    writeFileSync(file, text);
+    process.stdout.write(`${file.pathname.slice(file.pathname.indexOf("charts/"))}\n`);
+  }
+}
