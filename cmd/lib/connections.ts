@@ -20,6 +20,7 @@ import type {
   sharedStateSettings,
 } from "../config/settings.ts";
 import type { ConfigOf } from "../config/setting.ts";
+import { assignmentVersion, createNewerState, routingVersion, type VersionOf } from "./newer-state.ts";
 import type { Program } from "./program.ts";
 
 type With<S extends Record<string, unknown>> = Program<{ readonly [K in keyof S]: S[K] }>;
@@ -45,7 +46,7 @@ export function checkSharedState({ stateDir, redisUrl }: SharedStateConfig): rea
   return ["--state-dir or --redis-url is needed: where the assignment and the routing table are published"];
 }
 
-/** With a folder the documents are its files alone, and Redis is what may be lost. */
+/** Of a folder and Redis, where both are given, whichever has the newer document is believed. */
 export function openSharedStates(
   program: With<SharedStateConfig>,
   certificates: BackendCertificates,
@@ -65,23 +66,30 @@ export function openSharedStates(
     life.onStop("Redis", () => connection.close());
     redis = connection;
   }
-  const open = (name: string): SharedState => {
-    if (stateDir !== undefined) {
-      const file = path.join(stateDir, `${name}.json`);
-      return createFileSharedState({
-        path: file,
-        pollMs: FILE_POLL_MS,
-        deadlineMs: FILE_DEADLINE_MS,
-        clock,
-        logger,
-      });
+  const open = (name: string, versionOf: VersionOf): SharedState => {
+    const file =
+      stateDir === undefined
+        ? undefined
+        : createFileSharedState({
+            path: path.join(stateDir, `${name}.json`),
+            pollMs: FILE_POLL_MS,
+            deadlineMs: FILE_DEADLINE_MS,
+            clock,
+            logger,
+          });
+    if (redis === undefined) {
+      if (file !== undefined) return file;
+      throw new AdtallyError("CONFIG_INVALID", checkSharedState(config)[0]!);
     }
-    if (redis === undefined) throw new AdtallyError("CONFIG_INVALID", checkSharedState(config)[0]!);
-    const state = createRedisSharedState({ redis, key: name, limits, clock, logger });
-    life.onStop(`the shared ${name}`, () => state.close());
-    return state;
+    const copy = createRedisSharedState({ redis, key: name, limits, clock, logger });
+    life.onStop(`the shared ${name}`, () => copy.close());
+    return file === undefined ? copy : createNewerState({ truth: file, copy, versionOf, logger });
   };
-  return { routing: open("routing"), assignment: open("assignment"), redis };
+  return {
+    routing: open("routing", routingVersion(limits)),
+    assignment: open("assignment", assignmentVersion),
+    redis,
+  };
 }
 
 export function checkKafka({
