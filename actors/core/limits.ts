@@ -43,6 +43,8 @@ export interface Limits {
   readonly rawIngestMaxBytes: number;
   /** New generations are published at least this long before the time they take force. */
   readonly routingLeadMs: number;
+  /** How late a reader may see what was published: nothing where it reads the document itself. */
+  readonly routingLagMs: number;
   readonly logRetentionMs: number;
   readonly logSegmentBytes: number;
   /** Bytes that may wait for one group commit of the embedded log. */
@@ -151,6 +153,13 @@ export interface Limits {
   readonly sinkMeetDeadlineMs: number;
 }
 
+/**
+ * How long ahead a generation is published: what a table needs to answer at all (the relation below),
+ * and the skew once more, in which everybody must have read it again.
+ */
+export const routingLeadOf = (clockSkewMs: number, routingLagMs: number): number =>
+  3 * clockSkewMs + routingLagMs;
+
 export const DEFAULT_LIMITS: Limits = {
   tokenLifeMs: 2 * HOUR_MS,
   allowedLatenessMs: 5 * MINUTE_MS,
@@ -168,6 +177,7 @@ export const DEFAULT_LIMITS: Limits = {
   rawIngestIntervalMs: 700,
   rawIngestMaxBytes: 64 * MIB,
   routingLeadMs: 3 * MINUTE_MS,
+  routingLagMs: 0,
   logRetentionMs: 7 * 24 * HOUR_MS,
   logSegmentBytes: 128 * MIB,
   logQueueMaxBytes: 64 * MIB,
@@ -260,8 +270,8 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
     (l) => l.logRetentionMs >= 2 * l.dedupRetentionMs,
   ],
   [
-    "routingLeadMs > 2 × clockSkewMs (else an id of a fast clock is routed by two generations, or never)",
-    (l) => l.routingLeadMs > 2 * l.clockSkewMs,
+    "routingLeadMs > 2 × clockSkewMs + routingLagMs (else an id of a fast clock is routed by two generations, or never)",
+    (l) => l.routingLeadMs > 2 * l.clockSkewMs + l.routingLagMs,
   ],
   [
     "countFlushIntervalMs ≤ 500 (else a click is not queryable within the second)",

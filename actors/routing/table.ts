@@ -5,10 +5,11 @@
  * Timeline of a change, published at p by a publisher whose clock is at most `clockSkewMs` off:
  *
  *      p ──────────── routingLeadMs ───────────► in force
- *      └ readable by all within the lead
+ *      └ readable by all within routingLagMs
  *
- * A table read at r lacks only what was published after r, and that takes force no sooner than
- * r + routingLeadMs - clockSkewMs: up to there it answers as every newer table would.
+ * A table read at r lacks only what was published after r - routingLagMs, and that takes force no
+ * sooner than r + routingLeadMs - routingLagMs - clockSkewMs: up to there it answers as every newer
+ * table would.
  *
  *  G1 A published generation never changes, and its number is given to another only when no click
  *     that could count, or whose copy must be found, can name it any more.
@@ -41,7 +42,7 @@ export interface RoutingChange {
   readonly merge?: readonly IdKey[];
 }
 
-type RoutingLimits = Pick<Limits, "routingLeadMs" | "clockSkewMs" | "maxShards">;
+type RoutingLimits = Pick<Limits, "routingLeadMs" | "routingLagMs" | "clockSkewMs" | "maxShards">;
 type LifeLimits = Pick<Limits, "tokenLifeMs" | "dedupRetentionMs" | "clockSkewMs">;
 
 /** How much longer a publisher keeps a generation than a reader needs it: their clocks may differ. */
@@ -82,7 +83,8 @@ export function tableOf(
 /**
  * The generation in force at `timeMs`, as every table would answer. Placement asks for now; a
  * gateway asks for the time of an SDK's click id, which it has found to be no further ahead than
- * `clockSkewMs`: a table read within the last routingLeadMs - 2 × clockSkewMs always answers.
+ * `clockSkewMs`: a table read within the last routingLeadMs - routingLagMs - 2 × clockSkewMs always
+ * answers.
  */
 export function generationAt(
   table: RoutingTable,
@@ -90,8 +92,9 @@ export function generationAt(
   nowMs: number,
   limits: RoutingLimits,
 ): Generation | "ROUTING_TABLE_STALE" | "NO_GENERATION" {
-  const completeUntilMs = table.readAtMs + limits.routingLeadMs - limits.clockSkewMs;
-  const readTooLongAgo = nowMs - table.readAtMs > limits.routingLeadMs;
+  const seenForMs = limits.routingLeadMs - limits.routingLagMs;
+  const completeUntilMs = table.readAtMs + seenForMs - limits.clockSkewMs;
+  const readTooLongAgo = nowMs - table.readAtMs > seenForMs;
   if (readTooLongAgo || timeMs >= completeUntilMs) return "ROUTING_TABLE_STALE";
   for (const generation of table.newestFirst) {
     if (generation.inForceFromMs <= timeMs) return generation;

@@ -66,6 +66,11 @@ export const retentionSettings = {
     "how far clocks may differ",
     DEFAULT_LIMITS.clockSkewMs / 1_000,
   ),
+  stateLagSeconds: setting(
+    count("<s>", 0, 600),
+    "how late assignment and routing table may reach a program: a mounted ConfigMap's change takes up to 90 s",
+    DEFAULT_LIMITS.routingLagMs / 1_000,
+  ),
   dedupRetentionSeconds: setting(
     count("<s>", 60, 172_800),
     "how long a shard remembers a counted click",

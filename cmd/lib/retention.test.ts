@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { assertLimits, DEFAULT_LIMITS } from "../../actors/core/limits.ts";
-import { limitsOf as limitsOfCluster } from "../../operator/api/limits.ts";
+import { limitsOf as limitsOfCluster, STATE_LAG_SECONDS } from "../../operator/api/limits.ts";
 import { parseClickClusterSpec } from "../../operator/api/click-cluster.ts";
 import { actorSpec } from "../actor/config.ts";
 import { assignSpec } from "../assign/config.ts";
@@ -59,7 +59,9 @@ describe("retention by settings", () => {
       fc.property(some, (retention) => {
         if (checkRetention(retention).length > 0) return;
         taken += 1;
-        expect(limitsOf(retention)).toEqual(limitsOfCluster(spec(retention)));
+        expect(limitsOf({ ...retention, stateLagSeconds: STATE_LAG_SECONDS })).toEqual(
+          limitsOfCluster(spec(retention)),
+        );
         assertLimits(limitsOf(retention));
       }),
       { numRuns: 300 },

@@ -2,7 +2,7 @@
  * How long what is remembered, from configuration to the limits of the data plane. The operator
  * derives the same from a ClickCluster (operator/api/limits.ts; retention.test.ts holds the two together).
  */
-import { DEFAULT_LIMITS, RELATIONS, type Limits } from "../../actors/core/limits.ts";
+import { DEFAULT_LIMITS, RELATIONS, routingLeadOf, type Limits } from "../../actors/core/limits.ts";
 import { flagOf, type ConfigOf } from "../config/setting.ts";
 import type { retentionSettings } from "../config/settings.ts";
 
@@ -12,6 +12,7 @@ const FLAG_OF_LIMIT: readonly (readonly [keyof Limits, keyof RetentionConfig])[]
   ["tokenLifeMs", "tokenLifeSeconds"],
   ["allowedLatenessMs", "allowedLatenessSeconds"],
   ["clockSkewMs", "clockSkewSeconds"],
+  ["routingLagMs", "stateLagSeconds"],
   ["dedupRetentionMs", "dedupRetentionSeconds"],
   ["logRetentionMs", "logRetentionSeconds"],
 ];
@@ -28,7 +29,11 @@ export function limitsOf(config: Partial<RetentionConfig>): Limits {
   const limits: Limits = { ...DEFAULT_LIMITS, ...Object.fromEntries(given) };
   // A window that a held-back click reopens must still be there.
   const least = limits.dedupRetentionMs + limits.clockSkewMs + MINUTE_MS;
-  return { ...limits, windowRetentionMs: Math.max(limits.windowRetentionMs, least) };
+  return {
+    ...limits,
+    routingLeadMs: routingLeadOf(limits.clockSkewMs, limits.routingLagMs),
+    windowRetentionMs: Math.max(limits.windowRetentionMs, least),
+  };
 }
 
 /** Each fault is a relation that does not hold, by its flags. */

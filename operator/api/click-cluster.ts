@@ -153,7 +153,11 @@ const retention = ruled(
     allowedLatenessSeconds: whole(0, 3_600)
       .default(300)
       .describe("How far a click's own time may lie before its receipt."),
-    clockSkewSeconds: whole(1, 85).default(60).describe("How far clocks may differ."),
+    clockSkewSeconds: whole(1, 85)
+      .default(60)
+      .describe(
+        "How far clocks may differ. A routing generation takes force three times as long, and 90 s, after it is published.",
+      ),
     dedupRetentionSeconds: whole(60, 172_800)
       .default(9_000)
       .describe("How long a shard remembers a counted click."),
@@ -170,6 +174,16 @@ const retention = ruled(
     rule: "self.logRetentionSeconds >= 2 * self.dedupRetentionSeconds",
     message:
       "logRetentionSeconds must be at least twice dedupRetentionSeconds: a lost volume is made again from the log",
+  },
+  {
+    rule: "self.clockSkewSeconds >= oldSelf.clockSkewSeconds",
+    message:
+      "clockSkewSeconds cannot be lowered: routing generations would take force sooner than gateways that run with the longer one look for them",
+  },
+  {
+    rule: "self.tokenLifeSeconds + self.allowedLatenessSeconds + self.clockSkewSeconds <= oldSelf.dedupRetentionSeconds",
+    message:
+      "clicks cannot count for longer than shards have remembered them so far: raise dedupRetentionSeconds alone first, and the others once that time has passed",
   },
 );
 

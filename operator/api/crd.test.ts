@@ -170,6 +170,18 @@ describe("the rules of a ClickCluster", () => {
     expect(broken({ gateways: { spool: grown } }, of({ gateways: { spool: grown } }))).toEqual([]);
   });
 
+  it("refuse what would let generations differ, or a click count twice, while pods of both settings run", () => {
+    const before = of({ retention: { clockSkewSeconds: 20 } });
+    expect(broken({ retention: { clockSkewSeconds: 20 } }, before)).toEqual([]);
+    expect(broken({ retention: { clockSkewSeconds: 21 } }, before)).toEqual([]);
+    expect(broken({ retention: { clockSkewSeconds: 19 } }, before)).toEqual([
+      expect.stringMatching(/cannot be lowered/),
+    ]);
+    const longer = { tokenLifeSeconds: 20_000, dedupRetentionSeconds: 30_000 };
+    expect(broken({ retention: longer }, of({}))).toEqual([expect.stringMatching(/remembered them so far/)]);
+    expect(broken({ retention: longer }, of({ retention: { dedupRetentionSeconds: 30_000 } }))).toEqual([]);
+  });
+
   it("refuse another topic prefix", () => {
     expect(broken({ redpanda: { ...least.redpanda, topicPrefix: "b." } }, of({}))).toHaveLength(1);
   });
@@ -177,7 +189,8 @@ describe("the rules of a ClickCluster", () => {
 
 describe("the limits of a ClickCluster", () => {
   it("are the programs' own where nothing is set, and hold together wherever the rules do", () => {
-    expect(limitsOf(parseClickClusterSpec(least))).toEqual(DEFAULT_LIMITS);
+    const ofPods = { routingLagMs: 90_000, routingLeadMs: DEFAULT_LIMITS.routingLeadMs + 90_000 };
+    expect(limitsOf(parseClickClusterSpec(least))).toEqual({ ...DEFAULT_LIMITS, ...ofPods });
     const { retention } = parseClickClusterSpec(least);
     for (const clockSkewSeconds of [1, 85]) {
       const limits = limitsOf(

@@ -7,10 +7,12 @@
  */
 import type { ClickClusterSpec } from "../api/click-cluster.ts";
 import type { Component } from "../api/release.ts";
+import { STATE_LAG_SECONDS } from "../api/limits.ts";
 import { secretFiles } from "./secret-files.ts";
 import { bytesOf } from "./quantity.ts";
 
-export const PORTS = { http: 8080, grpc: 9090, shards: 7070, admin: 7071 };
+/** `internal`: of a gateway, for our own programs alone. */
+export const PORTS = { http: 8080, grpc: 9090, internal: 9091, shards: 7070, admin: 7071 };
 export const DATA_DIR = "/data";
 export const STATE_DIR = "/etc/adtally/state";
 /** For as long the last of the kube-proxies may still send connections to a pod that ends. */
@@ -26,9 +28,11 @@ const SPOOL_SHARE = 3 / 4;
 /** As the program takes them (cmd/config/settings.ts). */
 const SPOOL_MIB = { least: 64, most: 1_048_576 };
 
-function common({ redis, redpanda }: ClickClusterSpec): Settings {
+function common({ redis, redpanda, retention }: ClickClusterSpec): Settings {
   return {
     host: "0.0.0.0",
+    ...retention,
+    stateLagSeconds: STATE_LAG_SECONDS,
     stateDir: STATE_DIR,
     redisUrl: redis.url,
     redisUser: redis.user,
@@ -72,6 +76,7 @@ const OWN: Readonly<Record<Component, (spec: ClickClusterSpec) => Settings>> = {
   gateways: (spec) => ({
     httpPort: PORTS.http,
     grpcPort: PORTS.grpc,
+    internalPort: PORTS.internal,
     dataDir: DATA_DIR,
     publicUrl: spec.gateways.publicUrl,
     spoolMaxMib: spoolMaxMib(spec),
