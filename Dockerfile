@@ -1,4 +1,4 @@
-# adtally's programs: gateway, actor, query, ingest, assign, token-keys. One image, the program is
+# adtally's programs: gateway, actor, query, ingest, assign, token-keys, operator. One image, the program is
 # its command:  docker run adtally cmd/gateway/main.ts --help
 #
 # Runs as a numeric user on a read-only root file system: only /data (a program's own) and /shared
@@ -31,6 +31,7 @@ COPY --from=modules /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY proto ./proto
 COPY actors ./actors
+COPY operator ./operator
 COPY cmd ./cmd
 USER 10001:10001
 VOLUME ["/data"]

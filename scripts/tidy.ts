@@ -93,11 +93,12 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
       "cmd",
       "cmd/cluster",
       "testing",
+      "operator/api",
     ],
   ],
   [
     "scripts",
-    [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters", "testing", "operator/api"],
+    [...PURE, ...PARTS, "actors/ports", "actors/runtime", "actors/adapters", "testing", "operator/api", "operator"],
   ],
 ]);
 

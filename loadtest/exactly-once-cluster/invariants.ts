@@ -7,7 +7,7 @@ import { KILLED, type Killed } from "./schedule.ts";
 import type { Absence } from "./steps.ts";
 
 export interface Invariant {
-  readonly name: "I1" | "I2" | "I3" | "I4" | "I5" | "pace" | "redirects";
+  readonly name: "I1" | "I2" | "I3" | "I4" | "I5" | "pace" | "redirects" | "uninstall";
   /** What it was held against, with its figures. */
   readonly checked: string;
   /** Empty: it holds. */

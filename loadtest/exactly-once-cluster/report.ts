@@ -1,16 +1,18 @@
 /** The end of an exactly-once run, for people: its pace, its faults with their times, its figures, each invariant by name. */
 import type { Fault } from "./faults.ts";
+import type { Invariant } from "./invariants.ts";
 import type { RunResult } from "./run.ts";
 
 /** Differences named of each invariant. */
 const NAMED = 20;
 
-function table(rows: readonly (readonly string[])[]): string[] {
+/** Rows of as many cells, each column as wide as its widest. */
+export function columns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd());
 }
 
-function faultRows(faults: readonly Fault[]): string[] {
+function faultRows(faults: readonly Fault[]): readonly string[] {
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
   const inTime = [...faults].sort((a, b) => a.atMs - b.atMs);
   const rows = inTime.map(({ what, atMs, afterClicks, recoveryMs, proof }) => [
@@ -20,10 +22,13 @@ function faultRows(faults: readonly Fault[]): string[] {
     seconds(recoveryMs),
     proof,
   ]);
-  return table([["at", "after clicks", "fault", "served again in", "proof"], ...rows]);
+  return columns([["at", "after clicks", "fault", "served again in", "proof"], ...rows]);
 }
 
-function invariantLines({ invariants }: RunResult): string[] {
+export const numberText = (value: number | string): string =>
+  typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : value;
+
+export function invariantLines(invariants: readonly Invariant[]): readonly string[] {
   return invariants.flatMap(({ name, checked, faults }) => [
     `  ${name.padEnd(9)}  ${faults.length === 0 ? "holds " : "BROKEN"}  ${checked}`,
     ...faults.slice(0, NAMED).map((fault) => `             DIFFERENT: ${fault}`),
@@ -40,20 +45,18 @@ export interface Asked {
 
 export function reportLines({ mode, seed, rate, offered }: Asked, result: RunResult): readonly string[] {
   const { pace, faults, figures } = result;
-  const number = (value: number | string) =>
-    typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : value;
   return [
     `exactly once on a cluster: ${mode}, seed ${seed}`,
     ...(faults.length === 0 ? [] : ["faults", ...faultRows(faults)]),
     "figures",
-    ...table([
-      ["clicks a second asked", number(rate)],
-      ["clicks a second offered", number(offered)],
-      ["clicks a second achieved", number(Math.round(pace.perSecond))],
-      ...Object.entries(figures).map(([name, value]) => [name, number(value)]),
+    ...columns([
+      ["clicks a second asked", numberText(rate)],
+      ["clicks a second offered", numberText(offered)],
+      ["clicks a second achieved", numberText(Math.round(pace.perSecond))],
+      ...Object.entries(figures).map(([name, value]) => [name, numberText(value)]),
     ]),
     "invariants",
-    ...invariantLines(result),
+    ...invariantLines(result.invariants),
   ];
 }
 
