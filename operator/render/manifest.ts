@@ -48,6 +48,8 @@ export const PART_OF = "adtally";
 
 export const workloadName = (cluster: string, component: Component): string => `${cluster}-${component}`;
 
+/** Not the cluster's own name, which may be "default". */
+export const accountName = (cluster: string): string => `${cluster}-data-plane`;
 /** ConfigMap of the routing table and the assignment, which all pods mount as --state-dir. */
 export const stateName = (cluster: string): string => `${cluster}-state`;
 

@@ -76,7 +76,7 @@ export function renderNetworkPolicies(cluster: ClickCluster): readonly Manifest[
       egress: [DNS, kafka, clickhouse, redis],
     },
     gateways: {
-      ingress: [ofPublic(PORTS.http, PORTS.grpc)],
+      ingress: [ofPublic(PORTS.http, PORTS.grpc), { ports: tcp(PORTS.internal), from: [OPERATOR] }],
       egress: [DNS, kafka, redis, toShards],
     },
     query: {
@@ -105,7 +105,8 @@ export function renderNetworkPolicies(cluster: ClickCluster): readonly Manifest[
       { spec: { podSelector: { matchLabels }, policyTypes: ["Ingress", "Egress"], ...rest } },
     );
   return [
-    policy(`${name}-default-deny`, selectorOf(name), {}),
+    // Of all pods, those too of which the rest says nothing.
+    policy(`${name}-data-plane`, selectorOf(name), {}),
     ...(Object.keys(rules) as Component[]).map((component) =>
       policy(workloadName(name, component), selectorOf(name, component), rules[component], component),
     ),

@@ -8,7 +8,7 @@ import type {
 } from "@kubernetes/client-node";
 import type { ClickCluster } from "../api/click-cluster.ts";
 import type { Component } from "../api/release.ts";
-import { manifestOf, selectorOf, workloadName, type Manifest } from "./manifest.ts";
+import { accountName, manifestOf, selectorOf, workloadName, type Manifest } from "./manifest.ts";
 import { renderNetworkPolicies } from "./network.ts";
 import { PORTS } from "./settings.ts";
 
@@ -46,7 +46,7 @@ const port = (name: string, number: number, appProtocol: string): V1ServicePort 
 const serviceAccount = (cluster: ClickCluster): Manifest =>
   manifestOf(
     cluster,
-    { apiVersion: "v1", kind: "ServiceAccount", name: cluster.metadata.name },
+    { apiVersion: "v1", kind: "ServiceAccount", name: accountName(cluster.metadata.name) },
     { automountServiceAccountToken: false },
   );
 

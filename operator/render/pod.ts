@@ -12,7 +12,7 @@ import type {
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import type { ClickCluster, ClickClusterSpec } from "../api/click-cluster.ts";
 import { releaseOf, type Component } from "../api/release.ts";
-import { labelsOf, RELEASE_LABEL, selectorOf, stateName } from "./manifest.ts";
+import { accountName, labelsOf, RELEASE_LABEL, selectorOf, stateName } from "./manifest.ts";
 import { projectionsOf, secretFiles, SECRETS_DIR } from "./secret-files.ts";
 import { argumentsOf, DATA_DIR, DRAIN_NOTICE_MS, POD_NAME, PORTS, STATE_DIR } from "./settings.ts";
 
@@ -27,7 +27,7 @@ export const DATA_VOLUME = "data";
 interface Program {
   readonly main: string;
   readonly ports: V1ContainerPort[];
-  /** Where /healthz and /readyz are. */
+  /** Where it tells its health. */
   readonly healthPort: string;
   readonly drainNoticeMs: number;
 }
@@ -43,7 +43,7 @@ const PROGRAMS: Readonly<Record<Component, Program>> = {
   },
   gateways: {
     main: "cmd/gateway/main.ts",
-    ports: [port("http", PORTS.http), port("grpc", PORTS.grpc)],
+    ports: [port("http", PORTS.http), port("grpc", PORTS.grpc), port("internal", PORTS.internal)],
     healthPort: "http",
     drainNoticeMs: DRAIN_NOTICE_MS,
   },
@@ -85,7 +85,7 @@ export function podTemplate(
       labels: { ...labelsOf(cluster, component), [RELEASE_LABEL]: releaseOf(spec, component) },
     },
     spec: {
-      serviceAccountName: cluster,
+      serviceAccountName: accountName(cluster),
       automountServiceAccountToken: false,
       // A Service named like the cluster would else be set as ADTALLY_…_PORT, and taken for a setting.
       enableServiceLinks: false,
@@ -122,7 +122,7 @@ export function podTemplate(
               .map(({ name }) => ({ name, mountPath: mounts[name]!, readOnly: true })),
             { name: DATA_VOLUME, mountPath: DATA_DIR },
           ],
-          ...probesOf(spec, component),
+          ...probesOf(component),
         },
       ],
       volumes,
@@ -134,28 +134,25 @@ const graceSeconds = (drainNoticeMs: number): number =>
   Math.ceil((drainNoticeMs + DEFAULT_LIMITS.drainDeadlineMs + END_MARGIN_MS) / 1_000);
 
 /**
- * Started, alive, ready. What a program waits for at its start (Kafka, ClickHouse) may be away for long,
- * and to be started again brings it no nearer: that takes an hour. One that answers nothing for a minute
- * is started again, and one that is not ready is sent nothing at once.
+ * Up, alive, ready. An actor host is up once it can be given shards, long before it is ready, which is when
+ * it has some. What a program waits for at its start (Kafka) may be away for long, and being started again
+ * brings it no nearer: that takes an hour. One that answers nothing for a minute is started again.
+ *
+ * By HTTP, not by gRPC's health: the kubelet speaks no TLS to gRPC, and shows no certificate.
  */
-function probesOf(
-  { tls }: ClickClusterSpec,
-  component: Component,
-): { startupProbe: V1Probe; livenessProbe: V1Probe; readinessProbe: V1Probe } {
-  const { healthPort } = PROGRAMS[component];
-  const get = (path: string): V1Probe => ({ httpGet: { path, port: healthPort }, timeoutSeconds: 5 });
-  // An actor host is up once it can be given shards, long before it is ready: that is when it has some.
-  // The kubelet speaks no TLS to gRPC.
-  const up: V1Probe =
-    tls === undefined ? { grpc: { port: PORTS.shards } } : { tcpSocket: { port: "shards" } };
+function probesOf(component: Component): {
+  startupProbe: V1Probe;
+  livenessProbe: V1Probe;
+  readinessProbe: V1Probe;
+} {
+  const get = (path: string): V1Probe => ({
+    httpGet: { path, port: PROGRAMS[component].healthPort },
+    timeoutSeconds: 5,
+  });
   return {
-    startupProbe: {
-      ...(component === "actors" ? { ...up, timeoutSeconds: 5 } : get("/healthz")),
-      periodSeconds: 1,
-      failureThreshold: 3_600,
-    },
+    startupProbe: { ...get("/startupz"), periodSeconds: 1, failureThreshold: 3_600 },
     livenessProbe: { ...get("/healthz"), periodSeconds: 10, failureThreshold: 6 },
-    readinessProbe: { ...get("/readyz"), periodSeconds: 2, failureThreshold: 1 },
+    readinessProbe: { ...get("/readyz"), periodSeconds: 2, failureThreshold: 2 },
   };
 }
 
