@@ -11,6 +11,7 @@ import {
   rendered,
   valuesOf,
 } from "../scripts/charts-golden.ts";
+import { CLUSTER_RULES } from "../operator/rbac.ts";
 import { apiServerLacks } from "../testing/kubernetes/api-server.ts";
 import { ofKubernetes } from "../testing/kubernetes/helm.ts";
 import {
@@ -90,6 +91,43 @@ describe.skipIf(lacks !== undefined)("the chart", () => {
     await kubectl(["create", "--dry-run=server", ...inNamespace], { input: listOf(pods) });
     if (serviceAccounts.length > 0)
       await kubectl(["delete", ...inNamespace], { input: listOf(serviceAccounts) });
+  });
+
+  it("grants the operator what operator/rbac.ts says, in its own namespace or, when it is told to, in all", async () => {
+    const rulesOf = (name: string, kind: string, of: string) =>
+      golden(name).find(({ kind: each, metadata }) => each === kind && metadata.name === of)?.rules;
+    expect(rulesOf("01-trial.yaml", "Role", "adtally-operator")).toEqual(CLUSTER_RULES);
+    expect(rulesOf("03-operator-alone.yaml", "ClusterRole", "ads-adtally-operator")).toEqual(CLUSTER_RULES);
+    for (const name of chartCases())
+      expect(
+        golden(name).filter(({ rules }) => rules?.some(({ resources }) => resources.includes("leases"))),
+      ).toHaveLength(1);
+    expect(chartCases().filter((name) => golden(name).some(({ kind }) => /^Cluster/.test(kind)))).toEqual([
+      "03-operator-alone.yaml",
+    ]);
+  });
+
+  it("lets the operator's service account do what can-i.txt lists, and nothing else", async () => {
+    const { kubectl } = cluster.server;
+    const kinds = ["ServiceAccount", "Role", "RoleBinding"];
+    const granted = golden("01-trial.yaml").filter(
+      ({ kind, metadata }) => kinds.includes(kind) && metadata.annotations?.["helm.sh/hook"] === undefined,
+    );
+    const inNamespace = ["--namespace", NAMESPACE];
+    await kubectl(["apply", ...inNamespace, "-f", "-"], { input: listOf(granted) });
+    const as = `--as=system:serviceaccount:${NAMESPACE}:adtally-operator`;
+    const listed = await kubectl(["auth", "can-i", "--list", as, ...inNamespace]);
+    const elsewhere = await kubectl(["auth", "can-i", "--list", as, "--namespace", "default"]);
+    await kubectl(["delete", ...inNamespace, "-f", "-"], { input: listOf(granted) });
+    const lines = (text: string) =>
+      text
+        .split("\n")
+        .map((line) => line.trimEnd().replaceAll(/ {2,}/g, "  "))
+        .sort();
+    const everybodys = new Set(lines(elsewhere));
+    const own = lines(listed).filter((line) => !everybodys.has(line));
+    expect(own.join("\n")).not.toContain("*");
+    await expect(`${own.join("\n")}\n`).toMatchFileSnapshot(goldenOf("can-i.txt"));
   });
 
   it("asks for no right by a wildcard", () => {

@@ -187,6 +187,24 @@ function strict(schema: Structural): Schema {
   };
 }
 
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** charts/adtally/templates/operator/_rules.tpl: each list of rules under a name of its own. */
+export function rulesTemplate(lists: Readonly<Record<string, readonly Rule[]>>): string {
+  const words = (each: readonly string[]) =>
+    `[${each.map((word) => (word === "" ? '""' : word)).join(", ")}]`;
+  const line = ({ apiGroups, resources, verbs }: Rule) =>
+    `- { apiGroups: ${words(apiGroups)}, resources: ${words(resources)}, verbs: ${words(verbs)} }`;
+  const defines = Object.entries(lists).map(
+    ([name, rules]) => `{{- define "${name}" -}}\n${rules.map(line).join("\n")}\n{{- end -}}\n`,
+  );
+  return `{{/* Made of operator/rbac.ts by npm run charts: do not edit. */}}\n\n${defines.join("\n")}`;
+}
+
 const BEGIN = "<!-- Made of values.yaml by npm run charts: begin -->";
 const END = "<!-- end -->";
 

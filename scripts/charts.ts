@@ -1,7 +1,11 @@
-/** `npm run charts`: writes what of charts/adtally is made of its values: their schema, and the table of its README. */
+/**
+ * `npm run charts`: writes what of charts/adtally is made of other things: the schema and the README's
+ * table of its values, and the operator's roles of what the operator says that it needs.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { format } from "prettier";
-import { readmeWithValues, valuesSchema } from "./chart-values.ts";
+import { CLUSTER_RULES, LEASE_RULES } from "../operator/rbac.ts";
+import { readmeWithValues, rulesTemplate, valuesSchema } from "./chart-values.ts";
 
 const chart = new URL("../charts/adtally/", import.meta.url);
 
@@ -15,7 +19,9 @@ export async function chartFiles(): Promise<readonly ChartFile[]> {
   const readme = new URL("README.md", chart);
   const schema = new URL("values.schema.json", chart);
   const width = { printWidth: 110 };
+  const rules = { "adtally.clusterRules": CLUSTER_RULES, "adtally.leaseRules": LEASE_RULES };
   return [
+    { file: new URL("templates/operator/_rules.tpl", chart), text: rulesTemplate(rules) },
     { file: schema, text: await format(valuesSchema(source), { parser: "json", ...width }) },
     {
       file: readme,
