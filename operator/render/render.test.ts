@@ -4,7 +4,7 @@ import type { V1Container, V1PodSpec, V1PodTemplateSpec } from "@kubernetes/clie
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { describeImage } from "../../scripts/dockerfile.ts";
-import { COMPONENTS, releaseOf } from "../api/release.ts";
+import { COMPONENTS, releaseOf, type Component } from "../api/release.ts";
 import { CASES, clusterOf, leastWith, manifestsOf, yamlOf } from "./cases.fixture.ts";
 import { CLUSTER_LABEL, COMPONENT_LABEL, DIGEST_ANNOTATION, RELEASE_LABEL, stateName } from "./manifest.ts";
 import { render } from "./render.ts";
@@ -179,6 +179,24 @@ describe("the rendering", () => {
   ])("N3 of release.ts: leaves pods as they are for %s", (_, change) =>
     expect(podsOf(change)).toBe(podsOf({})),
   );
+
+  const parts = Object.entries(CASES).flatMap(([name, { spec }]) =>
+    Object.entries(spec).map(
+      ([field, value]) => [`${field} of ${name}`, { [field]: value as unknown }] as const,
+    ),
+  );
+  it.each(parts)("tells pods nothing that their release does not name: %s", (_, change) => {
+    const [before, after] = [leastWith({}), leastWith(change)];
+    const textOf = (cluster: typeof before, component: Component) =>
+      JSON.stringify(templateOf(render(cluster).workloads[component])).replaceAll(
+        releaseOf(cluster.spec, component),
+        "",
+      );
+    for (const component of COMPONENTS) {
+      const isSame = releaseOf(before.spec, component) === releaseOf(after.spec, component);
+      if (isSame) expect(textOf(after, component)).toBe(textOf(before, component));
+    }
+  });
 
   it("has an autoscaler where the gateways' number is not given, by a core where no CPU is requested", () => {
     const key = "HorizontalPodAutoscaler/clicks-gateways";
