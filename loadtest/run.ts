@@ -11,6 +11,7 @@ import { installK6 } from "../testing/servers/k6-install.ts";
 import { createAds } from "./lib/ads.ts";
 import { cpuUsOf } from "./lib/processes.ts";
 import { print, type Figures } from "./lib/report.ts";
+import { cpuByPhase, sampleCpu } from "./k6-run/cpu-by-phase.ts";
 import { disagreements, readCounted, settled } from "./k6-run/account.ts";
 import { countOf, crossed, runK6, valueOf, type K6Summary } from "./k6-run/k6.ts";
 import { SCENARIOS, type Offer, type ScenarioKind } from "./k6-run/scenarios.ts";
@@ -18,6 +19,8 @@ import { openTarget, type Target } from "./k6-run/target.ts";
 import { writeTokens } from "./k6-run/tokens.ts";
 
 const STILL_MS = 15_000;
+/** Of a cluster's processes, those that an ad's place matters to. */
+const TOLD_BY_PHASE = ["actor", "gateway", "clickhouse"];
 
 interface Flags {
   readonly rate: number;
@@ -128,6 +131,8 @@ async function run(name: string, flags: Flags): Promise<boolean> {
     await writeTokens(tokens, target.url, ads, groups);
     say(`k6 offers ${name} for ${flags.duration + 5} s`);
     const cpuBefore = await cpuOf(target);
+    const { phases = [] } = scenario;
+    const samples = phases.length > 0 ? sampleCpu(() => cpuOf(target)) : undefined;
     const summary = await runK6({
       command: k6,
       script: scenario.file,
@@ -145,7 +150,7 @@ async function run(name: string, flags: Flags): Promise<boolean> {
         ADTALLY_ADVERTISERS: advertisers.join(","),
         ADTALLY_TOKENS: tokens,
       },
-    });
+    }).finally(() => samples?.stop());
     const cpuAfter = await cpuOf(target);
     const acked = countOf(summary, "clicks_acked");
     const sent = countOf(summary, "clicks_sent");
@@ -176,6 +181,7 @@ async function run(name: string, flags: Flags): Promise<boolean> {
         "counted (reports)": counted.clicks,
         "duplicates (reports)": counted.duplicates,
         ...Object.fromEntries(perClick),
+        ...(samples && cpuByPhase(samples, summary, phases, TOLD_BY_PHASE)),
         plots: relative(process.cwd(), htmlFile),
         verdict: wrong.length === 0 ? "all thresholds hold, acked = counted" : wrong.join("; "),
       },

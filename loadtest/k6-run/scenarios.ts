@@ -26,6 +26,8 @@ export interface ScenarioKind {
   readonly file: string;
   /** k6's scenarios whose latency is printed, in order. */
   readonly judged: readonly string[];
+  /** k6's scenarios whose CPU time is told apart: they follow each other, and tell when (click_at_ms). */
+  readonly phases?: readonly string[];
   tokens(offer: Offer): readonly TokenGroup[];
   /** Ways of the ads that must be split before the run: it needs a cluster of its own. */
   readonly splits?: ReadonlyMap<number, number>;
@@ -46,12 +48,14 @@ const WHOLE_AD = 1_001;
 const SPLIT_AD = 1_002;
 const SPLIT_WAYS = 4;
 
+const HOT_PHASES = ["spread", "hot_split", "spread_again", "hot_split_again", "hot"];
+
 /** loadtest/k6/hot-ad.ts takes these stretches one after the other. */
 function hotStretches({ rate, seconds }: Offer): readonly TokenGroup[] {
-  const each = rate * Math.ceil(seconds / 3) + rate;
+  const each = rate * Math.ceil(seconds / HOT_PHASES.length) + rate;
   const warmUp = Math.ceil((rate / 2) * WARM_UP_SECONDS) + 1;
-  const hot = [WHOLE_AD, SPLIT_AD].map((ad) => ({ count: each, hotAd: BigInt(ad) }));
-  return [spread(warmUp + each), ...hot];
+  const hot = (ad: number): TokenGroup => ({ count: each, hotAd: BigInt(ad) });
+  return [spread(warmUp + each), hot(SPLIT_AD), spread(each), hot(SPLIT_AD), hot(WHOLE_AD)];
 }
 
 export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = {
@@ -70,9 +74,10 @@ export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = {
     firsts: (clicks) => clicks,
   },
   "hot-ad": {
-    what: "the same traffic spread, then with 80 % on one ad, then with that ad split (on a cluster)",
+    what: "the same traffic spread, with 80 % on an ad that is split, both again, and not split (on a cluster)",
     file: "hot-ad.ts",
-    judged: ["spread", "hot", "hot_split"],
+    judged: HOT_PHASES,
+    phases: HOT_PHASES,
     tokens: hotStretches,
     firsts: (clicks) => clicks,
     splits: new Map([[SPLIT_AD, SPLIT_WAYS]]),

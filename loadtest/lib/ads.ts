@@ -30,13 +30,18 @@ export async function callJson<T>(url: string, body?: unknown): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Creates ads 1001, 1002, … over POST /v1/ads/import. */
-export async function createAds(url: string, count: number): Promise<TestAd[]> {
-  const ads = Array.from({ length: count }, (_, i) => ({
+/** Ads 1001, 1002, … */
+export function adsToCreate(count: number): TestAd[] {
+  return Array.from({ length: count }, (_, i) => ({
     adId: BigInt(FIRST_AD + i),
     campaignId: BigInt(100 + Math.floor(i / ADS_A_CAMPAIGN)),
     advertiserId: BigInt(10 + Math.floor(i / (ADS_A_CAMPAIGN * 2))),
   }));
+}
+
+/** Creates them over POST /v1/ads/import. */
+export async function createAds(url: string, count: number): Promise<TestAd[]> {
+  const ads = adsToCreate(count);
   const lines = ads.map(({ adId, campaignId, advertiserId }) =>
     JSON.stringify({
       ad_id: String(adId),
