@@ -14,7 +14,17 @@ import { querySpec } from "../cmd/query/config.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
-const PROGRAMS = ["actor", "assign", "gateway", "ingest", "operator", "query", "smoke", "token-keys"];
+const PROGRAMS = [
+  "actor",
+  "assign",
+  "chart-hooks",
+  "gateway",
+  "ingest",
+  "operator",
+  "query",
+  "smoke",
+  "token-keys",
+];
 
 const ignored = read(".dockerignore")
   .split("\n")
