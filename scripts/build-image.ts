@@ -110,6 +110,7 @@ function copyPackage(name: string, app: string): void {
   if (!existsSync(from)) throw new Error(`${name} is not installed: npm ci, then start again`);
   copy(from, path.join(app, name), (file) => {
     const relative = path.relative(ROOT, file);
-    return !image.removed.includes(relative) && relative !== path.join(name, "node_modules");
+    const isRead = !image.removedEndings.some((ending) => file.endsWith(ending));
+    return isRead && !image.removed.includes(relative) && relative !== path.join(name, "node_modules");
   });
 }

@@ -13,7 +13,7 @@ describe("what a Dockerfile says of its image", () => {
         "USER root",
         "RUN npm ci \\",
         "  && rm -rf a b \\",
-        "    c && true",
+        "    c && find x -name '*.map' -delete && find x -type f -name '*.d.ts' -delete",
         "FROM node",
         "ENV A=1 \\",
         "  B=2",
@@ -32,6 +32,7 @@ describe("what a Dockerfile says of its image", () => {
       { from: "three", to: "four" },
     ]);
     expect(image.removed).toEqual(["a", "b", "c"]);
+    expect(image.removedEndings).toEqual([".map", ".d.ts"]);
     expect(() => describeImage("FROM x\nSHELL y")).toThrow("the Dockerfile says SHELL");
   });
 
@@ -41,6 +42,7 @@ describe("what a Dockerfile says of its image", () => {
     expect(image.entrypoint).toEqual(["node"]);
     expect(image.copies.map(({ to }) => to)).toEqual(expect.arrayContaining(["proto", "actors", "cmd"]));
     expect(image.removed).toEqual(expect.arrayContaining(["node_modules/chdb", "node_modules/node"]));
+    expect(image.removedEndings).toEqual([".map", ".d.ts"]);
   });
 });
 

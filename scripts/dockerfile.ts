@@ -16,6 +16,8 @@ export interface ImageDescription {
   readonly copies: readonly { readonly from: string; readonly to: string }[];
   /** What an earlier stage installs and takes away again. */
   readonly removed: readonly string[];
+  /** Of the names of files that it takes away wherever they are: ".map". */
+  readonly removedEndings: readonly string[];
 }
 
 /** @throws Error where an instruction is not known */
@@ -49,6 +51,9 @@ export function describeImage(dockerfile: string): ImageDescription {
     stopSignal: one("STOPSIGNAL"),
     entrypoint: list("ENTRYPOINT"),
     cmd: list("CMD"),
+    removedEndings: runs.flatMap((run) =>
+      [...run.matchAll(/-name '\*([^']+)' -delete/g)].map(([, end]) => end!),
+    ),
     removed: runs.flatMap((run) => /rm -rf ([^&]*)/.exec(run)?.[1]?.trim().split(" ") ?? []),
     copies: of("COPY")
       .filter(({ rest }) => !rest[0]!.startsWith("--from="))
