@@ -4,8 +4,8 @@
  * each of which becomes one submission.
  *
  *  G1 A part fits one block: at most `blockMaxRows` rows and `blockMaxBytes` bytes.
- *  G2 A drained part shares no memory with the gather: the buffers stay here and warm, the
- *     rows leave as one exact copy, that the shard may stamp and keep.
+ *  G2 A drained part shares no memory with the gather, nor a byte with another part: the buffers
+ *     stay here and warm, the rows leave as one exact copy, that the shards may stamp and keep.
  *  G3 Rows keep the order in which they were reserved, within a shard.
  */
 import type { Limits } from "../core/limits.ts";
@@ -48,7 +48,7 @@ export class RowGather {
     let lane = this.#lanes[shard];
     if (lane === undefined) lane = this.#addLane(shard);
     if (lane.used + bytes > this.#maxBytes || lane.count === this.#maxRows) {
-      this.#full.push(cut(lane));
+      this.#full.push(cut(lane, Buffer.allocUnsafeSlow(lane.used)));
     } else if (lane.count === 0) {
       this.#open.push(lane);
     }
@@ -62,7 +62,14 @@ export class RowGather {
   /** Everything reserved since the last drain. */
   drain(): Part[] {
     const parts = this.#full;
-    for (const lane of this.#open) parts.push(cut(lane));
+    // One piece of memory for all parts: a piece each cost more than its rows' copy.
+    const rows = Buffer.allocUnsafeSlow(this.#open.reduce((sum, { used }) => sum + used, 0));
+    let at = 0;
+    for (const lane of this.#open) {
+      const { used } = lane;
+      parts.push(cut(lane, rows.subarray(at, at + used)));
+      at += used;
+    }
     this.#full = [];
     this.#open = [];
     return parts;
@@ -84,8 +91,8 @@ export class RowGather {
   }
 }
 
-function cut(lane: Lane): Part {
-  const rows = Buffer.allocUnsafeSlow(lane.used);
+/** Leaves with its rows in `rows`, which are as long as them. */
+function cut(lane: Lane, rows: Buffer): Part {
   lane.rows.copy(rows, 0, 0, lane.used);
   const part: Part = { shard: lane.shard, rows, count: lane.count, clicks: lane.clicks.slice(0, lane.count) };
   empty(lane);

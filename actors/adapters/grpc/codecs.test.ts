@@ -17,10 +17,8 @@ import { loadProtos, serviceOf } from "./protos.ts";
 import {
   decodeShardResult,
   decodeSubmission,
-  encodeShardRefusal,
-  encodeSubmission,
-  encodeSubmissionResult,
-  gather,
+  encodeShardAnswers,
+  encodeSubmissions,
   scatter,
 } from "./shard-codec.ts";
 import type { BatchSource } from "../../intake/batch.ts";
@@ -232,27 +230,36 @@ describe("ShardService's messages", () => {
   const submit = shards["Submit"]!;
   it("are what proto-loader reads and writes", () => {
     const submission = { shard: 4095, count: 2, rows: Buffer.from("rows") };
-    const wire = encodeSubmission(2 ** 40, submission);
+    const ours = [2 ** 40, 1, 127, 128].map((requestId) => ({ requestId, submission }));
     const first = { requestId: String(2 ** 40), ...submission };
-    expect(submit.requestDeserialize(gather([wire, encodeSubmission(1, submission)]))).toEqual({
-      submissions: [first, { ...first, requestId: "1" }],
+    expect(submit.requestDeserialize(encodeSubmissions(ours))).toEqual({
+      submissions: ours.map(({ requestId }) => ({ ...first, requestId: String(requestId) })),
     });
+    expect(scatter(encodeSubmissions(ours)).map(decodeSubmission)).toEqual(ours);
     const theirs = submit.requestSerialize({ submissions: [first, first] });
     expect(scatter(theirs).map(decodeSubmission)).toEqual([
       { requestId: 2 ** 40, submission },
       { requestId: 2 ** 40, submission },
     ]);
-    expect(decodeSubmission(wire)).toEqual({ requestId: 2 ** 40, submission });
-    const result = encodeSubmissionResult(7, { offset: 2 ** 50, outcomes: Buffer.from([1, 0]) });
-    expect(submit.responseDeserialize(gather([result]))).toMatchObject({
-      results: [{ requestId: "7", offset: String(2 ** 50) }],
-    });
-    expect(decodeShardResult(result)).toMatchObject({ requestId: 7, offset: 2 ** 50, refusal: undefined });
+    const outcomes = Buffer.alloc(300, 1);
     const refusal = { code: "NOT_OWNER", detail: "moved", retryAfterMs: 3 };
-    expect(submit.responseDeserialize(gather([encodeShardRefusal(8, refusal)]))).toMatchObject({
-      results: [{ requestId: "8", refusal }],
+    const answers = encodeShardAnswers([
+      { requestId: 7, result: { offset: 2 ** 50, outcomes } },
+      { requestId: 8, result: refusal },
+      { requestId: 2 ** 33, result: { offset: undefined, outcomes } },
+    ]);
+    expect(submit.responseDeserialize(answers)).toMatchObject({
+      results: [
+        { requestId: "7", offset: String(2 ** 50), outcomes },
+        { requestId: "8", refusal },
+        { requestId: String(2 ** 33), outcomes },
+      ],
     });
-    expect(decodeShardResult(encodeShardRefusal(8, refusal))).toMatchObject({ requestId: 8, refusal });
+    expect(scatter(answers).map(decodeShardResult)).toMatchObject([
+      { requestId: 7, offset: 2 ** 50, outcomes, refusal: undefined },
+      { requestId: 8, refusal },
+      { requestId: 2 ** 33, outcomes, refusal: undefined },
+    ]);
   });
   it("damaged, are refused by name", () => {
     expect(() => scatter(Buffer.from([0x0a, 9, 1]))).toThrow(/malformed message of several/);

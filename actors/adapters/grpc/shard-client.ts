@@ -20,7 +20,7 @@
 import { Client, credentials } from "@grpc/grpc-js";
 import { AdtallyError, messageOf } from "../../core/errors.ts";
 import { rawServiceOf } from "./protos.ts";
-import { decodeShardResult, encodeSubmission, gather, scatter } from "./shard-codec.ts";
+import { decodeShardResult, encodeSubmissions, scatter } from "./shard-codec.ts";
 import { HOST_CLOCK_KEY } from "./wire.ts";
 import type { ChannelCredentials, ClientDuplexStream } from "@grpc/grpc-js";
 import type { PackageDefinition } from "@grpc/proto-loader";
@@ -30,6 +30,7 @@ import type { ShardPort, Submission, SubmissionResult } from "../../ports/shard-
 import type { Clock, RandomBytes, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Refusal } from "./click-codec.ts";
+import type { NumberedSubmission } from "./shard-codec.ts";
 
 export interface ShardClientDeps {
   /** host:port of the actor host. */
@@ -86,8 +87,8 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
   const channelCredentials = deps.credentials ?? credentials.createInsecure();
   const inFlight = new Map<number, InFlight>();
   let link: Link | undefined;
-  /** Encoded in this turn, and not yet on the stream (Q7). */
-  let gathered: Buffer[] = [];
+  /** Submitted in this turn, and not yet on the stream (Q7). */
+  let gathered: NumberedSubmission[] = [];
   let gatheredBytes = 0;
   let isLeaving = false;
   let isReachable = false;
@@ -112,16 +113,17 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
   }
 
   function flush(): void {
-    if (gathered.length > 0) link?.stream.write(gather(gathered));
+    if (gathered.length > 0) link?.stream.write(encodeSubmissions(gathered));
     gathered = [];
     gatheredBytes = 0;
   }
 
   /** Q7 */
-  function send(message: Buffer): void {
-    if (gatheredBytes + message.length > GATHERED_MAX_BYTES) flush();
-    gathered.push(message);
-    gatheredBytes += message.length;
+  function send(item: NumberedSubmission): void {
+    const bytes = item.submission.rows.length;
+    if (gatheredBytes + bytes > GATHERED_MAX_BYTES) flush();
+    gathered.push(item);
+    gatheredBytes += bytes;
     if (isLeaving) return;
     isLeaving = true;
     setImmediate(() => {
@@ -182,6 +184,8 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
       "grpc.keepalive_time_ms": limits.shardKeepaliveTimeMs,
       "grpc.keepalive_timeout_ms": limits.shardKeepaliveTimeoutMs,
       "grpc.use_local_subchannel_pool": 1,
+      // What broke is sent again by who knows its deadline (shard-router.ts); grpc-js keeps no copies.
+      "grpc.enable_retries": 0,
       // A proxy of the environment is for the world outside, never between our own programs.
       "grpc.enable_http_proxy": 0,
       // Names the peer for TLS; an address with an IP in it would be no lawful server name.
@@ -247,7 +251,7 @@ export function createShardClient(deps: ShardClientDeps): ShardClient {
         });
         inFlight.set(requestId, { count: submission.count, timer, resolve, reject });
         clicksInFlight += submission.count;
-        send(encodeSubmission(requestId, submission));
+        send({ requestId, submission });
       });
     },
     get isReachable() {

@@ -11,14 +11,43 @@ const ResultTag = { requestId: 0x08, offset: 0x10, outcomes: 0x1a, refusal: 0x22
 const EACH_TAG = 0x0a;
 const NO_BYTES = Buffer.alloc(0);
 
-/** One message of several, as encodeSubmission or encodeSubmissionResult made them. */
-export function gather(messages: readonly Buffer[]): Buffer {
-  const parts: Buffer[] = [];
-  for (const message of messages) {
-    const front = protobuf.Writer.create().uint32(EACH_TAG).uint32(message.length).finish();
-    parts.push(front as Buffer, message);
-  }
-  return Buffer.concat(parts);
+/** Bytes of a number as a varint: unsigned, and an integer that a double holds exactly. */
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes += 1;
+  return bytes;
+}
+
+function writeVarint(to: Buffer, at: number, value: number): number {
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) to[at++] = (value % 0x80) | 0x80;
+  to[at++] = value;
+  return at;
+}
+
+function writeNumber(to: Buffer, at: number, tag: number, value: number): number {
+  to[at] = tag;
+  return writeVarint(to, at + 1, value);
+}
+
+function writeBytes(to: Buffer, at: number, tag: number, bytes: Uint8Array): number {
+  const from = writeNumber(to, at, tag, bytes.length);
+  to.set(bytes, from);
+  return from + bytes.length;
+}
+
+/** Tag, length and content of each message, one after the other in one piece of memory. */
+function gather<T>(
+  items: readonly T[],
+  sizeOf: (item: T) => number,
+  write: (to: Buffer, at: number, item: T) => number,
+): Buffer {
+  const sizes = items.map(sizeOf);
+  const to = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + 1 + varintBytes(size) + size, 0));
+  let at = 0;
+  items.forEach((item, i) => {
+    at = write(to, writeNumber(to, at, EACH_TAG, sizes[i]!), item);
+  });
+  return to;
 }
 
 /** The messages that were gathered, as views. @throws INPUT_INVALID */
@@ -40,14 +69,29 @@ export function scatter(bytes: Buffer): Buffer[] {
   return messages;
 }
 
-export function encodeSubmission(requestId: number, { shard, count, rows }: Submission): Buffer {
-  const writer = protobuf.Writer.create().uint32(SubmissionTag.requestId).uint64(requestId);
-  writer.uint32(SubmissionTag.shard).uint32(shard).uint32(SubmissionTag.count).uint32(count);
-  return writer.uint32(SubmissionTag.rows).bytes(rows).finish() as Buffer;
+export interface NumberedSubmission {
+  readonly requestId: number;
+  readonly submission: Submission;
+}
+
+/** ShardSubmissions. The rows are copied here, and nowhere before. */
+export function encodeSubmissions(items: readonly NumberedSubmission[]): Buffer {
+  return gather(items, submissionBytes, (to, at, { requestId, submission }) => {
+    at = writeNumber(to, at, SubmissionTag.requestId, requestId);
+    at = writeNumber(to, at, SubmissionTag.shard, submission.shard);
+    at = writeNumber(to, at, SubmissionTag.count, submission.count);
+    return writeBytes(to, at, SubmissionTag.rows, submission.rows);
+  });
+}
+
+function submissionBytes({ requestId, submission }: NumberedSubmission): number {
+  const { shard, count, rows } = submission;
+  const numbers = varintBytes(requestId) + varintBytes(shard) + varintBytes(count);
+  return 4 + numbers + varintBytes(rows.length) + rows.length;
 }
 
 /** @throws INPUT_INVALID */
-export function decodeSubmission(bytes: Buffer): { requestId: number; submission: Submission } {
+export function decodeSubmission(bytes: Buffer): NumberedSubmission {
   const reader = openMessage(bytes);
   let requestId = 0;
   const submission = { shard: 0, count: 0, rows: NO_BYTES as Buffer };
@@ -69,17 +113,39 @@ export function decodeSubmission(bytes: Buffer): { requestId: number; submission
   return { requestId, submission };
 }
 
-export function encodeSubmissionResult(requestId: number, { offset, outcomes }: SubmissionResult): Buffer {
-  const writer = protobuf.Writer.create().uint32(ResultTag.requestId).uint64(requestId);
-  if (offset !== undefined) writer.uint32(ResultTag.offset).uint64(offset);
-  return writer.uint32(ResultTag.outcomes).bytes(outcomes).finish() as Buffer;
+/** What a submission is answered: outcomes, or why there are none. */
+export interface ShardAnswer {
+  readonly requestId: number;
+  readonly result: SubmissionResult | Refusal;
 }
 
-export function encodeShardRefusal(requestId: number, { code, detail, retryAfterMs }: Refusal): Buffer {
-  const writer = protobuf.Writer.create().uint32(ResultTag.requestId).uint64(requestId);
-  writer.uint32(ResultTag.refusal).fork();
-  writer.uint32(0x0a).string(code).uint32(0x12).string(detail).uint32(0x18).uint32(retryAfterMs);
-  return writer.ldelim().finish() as Buffer;
+/** ShardSubmissionResults. */
+export function encodeShardAnswers(answers: readonly ShardAnswer[]): Buffer {
+  const bodies = answers.map(({ requestId, result }) =>
+    "code" in result ? { requestId, refusal: refusalOf(result) } : { requestId, result },
+  );
+  return gather(bodies, answerBytes, (to, at, { requestId, result, refusal }) => {
+    at = writeNumber(to, at, ResultTag.requestId, requestId);
+    if (result === undefined) return writeBytes(to, at, ResultTag.refusal, refusal);
+    if (result.offset !== undefined) at = writeNumber(to, at, ResultTag.offset, result.offset);
+    return writeBytes(to, at, ResultTag.outcomes, result.outcomes);
+  });
+}
+
+type AnswerBody = { readonly requestId: number } & (
+  | { readonly result: SubmissionResult; readonly refusal?: undefined }
+  | { readonly result?: undefined; readonly refusal: Uint8Array }
+);
+
+function answerBytes({ requestId, result, refusal }: AnswerBody): number {
+  const last = result === undefined ? refusal : result.outcomes;
+  const offset = result?.offset === undefined ? 0 : 1 + varintBytes(result.offset);
+  return 2 + varintBytes(requestId) + offset + varintBytes(last.length) + last.length;
+}
+
+function refusalOf({ code, detail, retryAfterMs }: Refusal): Uint8Array {
+  const writer = protobuf.Writer.create().uint32(0x0a).string(code).uint32(0x12).string(detail);
+  return writer.uint32(0x18).uint32(retryAfterMs).finish();
 }
 
 export interface DecodedShardResult extends SubmissionResult {

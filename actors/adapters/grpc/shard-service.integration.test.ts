@@ -9,7 +9,7 @@ import { MemoryShard } from "../memory/memory-shard.ts";
 import { loadProtos } from "./protos.ts";
 import { createGrpcServer } from "./server.ts";
 import { createShardClient } from "./shard-client.ts";
-import { decodeSubmission, encodeSubmissionResult, gather, scatter } from "./shard-codec.ts";
+import { decodeSubmission, encodeShardAnswers, scatter } from "./shard-codec.ts";
 import { createShardService } from "./shard-service.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
@@ -75,13 +75,11 @@ it("Q7 H5 what is submitted in one turn is one message each way: 64 shards cost 
       call.on("data", (bytes: Buffer) => {
         const answers = scatter(bytes).map((each) => {
           const { requestId, submission } = decodeSubmission(each);
-          return encodeSubmissionResult(requestId, {
-            offset: submission.shard,
-            outcomes: new Uint8Array(2 * submission.count),
-          });
+          const outcomes = new Uint8Array(2 * submission.count);
+          return { requestId, result: { offset: submission.shard, outcomes } };
         });
         sizes.push(answers.length);
-        call.write(gather(answers));
+        call.write(encodeShardAnswers(answers));
       });
       call.on("end", () => call.end());
     },

@@ -16,13 +16,7 @@
 import { Metadata } from "@grpc/grpc-js";
 import { rowEnd } from "../../block/row.ts";
 import { AdtallyError, isAdtallyError, messageOf } from "../../core/errors.ts";
-import {
-  decodeSubmission,
-  encodeShardRefusal,
-  encodeSubmissionResult,
-  gather,
-  scatter,
-} from "./shard-codec.ts";
+import { decodeSubmission, encodeShardAnswers, scatter } from "./shard-codec.ts";
 import { HOST_CLOCK_KEY } from "./wire.ts";
 import { statusOf } from "./status.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
@@ -31,6 +25,7 @@ import type { ShardPort, Submission } from "../../ports/shard-port.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { GrpcService } from "./server.ts";
+import type { NumberedSubmission, ShardAnswer } from "./shard-codec.ts";
 
 type SubmitStream = ServerDuplexStream<Buffer, Buffer>;
 
@@ -47,19 +42,17 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
   let underWay = 0;
   let whenIdle: (() => void) | undefined;
 
-  async function answer(requestId: number, submission: Submission): Promise<Buffer> {
+  async function answer({ requestId, submission }: NumberedSubmission): Promise<ShardAnswer> {
     try {
       assertRows(submission);
       if (isDraining) throw new AdtallyError("NOT_OWNER", "this actor host is draining");
-      return encodeSubmissionResult(requestId, await shards.submit(submission));
+      return { requestId, result: await shards.submit(submission) };
     } catch (error) {
       const known = isAdtallyError(error);
       if (!known) logger.error({ error, shard: submission.shard }, "a submission failed");
-      return encodeShardRefusal(requestId, {
-        code: known ? error.code : "ABORTED",
-        detail: messageOf(error),
-        retryAfterMs: (known ? error.retryAfterMs : undefined) ?? 0,
-      });
+      const code = known ? error.code : "ABORTED";
+      const retryAfterMs = (known ? error.retryAfterMs : undefined) ?? 0;
+      return { requestId, result: { code, detail: messageOf(error), retryAfterMs } };
     }
   }
 
@@ -79,7 +72,7 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
       ended = true;
       endWhenIdle();
     });
-    let answers: { readonly message: Buffer; readonly clicks: number }[] = [];
+    let answers: (ShardAnswer & { readonly clicks: number })[] = [];
     /** H5 */
     const leave = (): void => {
       const leaving = answers;
@@ -87,7 +80,7 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
       underWay -= leaving.length;
       // Ended by the drain: nothing was taken of what came after.
       if (call.writableEnded) return;
-      call.write(gather(leaving.map(({ message }) => message)), () => {
+      call.write(encodeShardAnswers(leaving), () => {
         for (const { clicks } of leaving) clicksUnderWay -= clicks;
         if (clicksUnderWay < limits.mailboxMaxClicks) call.resume();
         endWhenIdle();
@@ -95,19 +88,20 @@ export function createShardService({ shards, limits, clock, logger }: ShardServi
       if (underWay === 0) whenIdle?.();
     };
     call.on("data", (bytes: Buffer) => {
-      let decoded: ReturnType<typeof decodeSubmission>[];
+      let decoded: NumberedSubmission[];
       try {
         decoded = scatter(bytes).map(decodeSubmission);
       } catch (error) {
         call.emit("error", statusOf(error, limits));
         return;
       }
-      for (const { requestId, submission } of decoded) {
-        clicksUnderWay += submission.count;
+      for (const item of decoded) {
+        const clicks = item.submission.count;
+        clicksUnderWay += clicks;
         underWay += 1;
-        void answer(requestId, submission).then((message) => {
+        void answer(item).then(({ requestId, result }) => {
           if (answers.length === 0) setImmediate(leave);
-          answers.push({ message, clicks: submission.count });
+          answers.push({ requestId, result, clicks });
         });
       }
       if (clicksUnderWay >= limits.mailboxMaxClicks) call.pause();
