@@ -1,6 +1,7 @@
 /** The tokens that a run clicks, issued by the target as a page gets them, in a file for k6. */
 import { createWriteStream } from "node:fs";
 import { once } from "node:events";
+import { TOKEN_TEXT_LENGTH } from "../../actors/token/token.ts";
 import { callJson, type TestAd } from "../lib/ads.ts";
 import type { TokenGroup } from "./scenarios.ts";
 
@@ -38,7 +39,7 @@ function mixed(byAd: readonly (readonly string[])[]): string[] {
   return placed.sort((a, b) => a.at - b.at).map(({ token }) => token);
 }
 
-/** Writes a group's tokens, one a line. */
+/** Writes the groups' tokens as a module that k6/lib/traffic.ts takes: one text, each as long as the others. */
 export async function writeTokens(
   file: string,
   url: string,
@@ -46,6 +47,7 @@ export async function writeTokens(
   groups: readonly TokenGroup[],
 ): Promise<void> {
   const out = createWriteStream(file);
+  out.write(`export const tokenLength = ${TOKEN_TEXT_LENGTH};\nexport const tokens = "`);
   for (const group of groups) {
     const wanted = amounts(group, ads);
     const byAd: string[][] = [];
@@ -54,9 +56,9 @@ export async function writeTokens(
       byAd.push(...(await Promise.all(some.map(({ adId }, k) => issue(url, adId, wanted[i + k]!)))));
     }
     for (const token of mixed(byAd).slice(0, group.count)) {
-      if (!out.write(`${token}\n`)) await once(out, "drain");
+      if (!out.write(token)) await once(out, "drain");
     }
   }
-  out.end();
+  out.end('";\n');
   await once(out, "close");
 }
