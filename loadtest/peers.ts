@@ -53,6 +53,8 @@ interface Line {
   readonly engineUsAClick?: number | undefined;
   readonly brokerUsAClick?: number | undefined;
   readonly clientUsAClick?: number | undefined;
+  /** Cores that other processes, or the host, held meanwhile: with more than some tenths, run it again. */
+  readonly others?: number | undefined;
   /** What was counted less what was distinct: 0 is right. */
   readonly difference: number;
 }
@@ -67,7 +69,9 @@ async function adtally(): Promise<Line> {
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
   const [code] = (await once(child, "close")) as [number | null];
   if (code !== 0) throw new Error(`loadtest/stream-clicks-cluster.ts ended with ${code}`);
-  const figures = JSON.parse(text.trim().split("\n").at(-1)!) as Record<string, number>;
+  const line = text.trim().split("\n").at(-1)!;
+  say(line);
+  const figures = JSON.parse(line) as Record<string, number>;
   return {
     system: "adtally, separate processes",
     clicksASecond: Math.min(
@@ -78,6 +82,7 @@ async function adtally(): Promise<Line> {
     engineUsAClick: figures["CPU µs a click: clickhouse"],
     brokerUsAClick: figures["CPU µs a click: broker"],
     clientUsAClick: figures["CPU µs a click: client"],
+    others: figures["cores held by others meanwhile"],
     difference: figures["counted (click_counts)"]! - figures["acked as accepted"]!,
   };
 }
@@ -86,7 +91,7 @@ async function kafkaStreams(job: PeerRun["job"], guarantee: PeerRun["guarantee"]
   const dir = await mkdtemp(join(tmpdir(), "adtally-peer-"));
   try {
     const run = { dir, job, clicks, warmUpClicks: WARM_UP_CLICKS, ads, repeats, guarantee };
-    const { sent, distinct, counted, countedMs, cpuUs } = await runKafkaStreams(run);
+    const { sent, distinct, counted, countedMs, cpuUs, others } = await runKafkaStreams(run);
     return {
       system: `Kafka Streams, ${job}, ${guarantee}`,
       clicksASecond: (sent * 1_000) / countedMs,
@@ -94,6 +99,7 @@ async function kafkaStreams(job: PeerRun["job"], guarantee: PeerRun["guarantee"]
       engineUsAClick: job === "bare" ? undefined : cpuUs.engine / sent,
       brokerUsAClick: cpuUs.broker / sent,
       clientUsAClick: cpuUs.producer / sent,
+      others,
       difference: counted - distinct,
     };
   } finally {
@@ -150,6 +156,7 @@ for (let turn = 1; turn <= Number(flags.rounds); turn++) {
     "of it ClickHouse": round(line.engineUsAClick, 2),
     broker: round(line.brokerUsAClick, 2),
     client: round(line.clientUsAClick, 2),
+    "cores of others": line.others,
     "counted too many": line.difference,
   }));
   if (flags.json) for (const row of rows) console.log(JSON.stringify(row));

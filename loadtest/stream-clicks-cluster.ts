@@ -23,7 +23,7 @@ import { createAds } from "./lib/ads.ts";
 import { makeBatches, sendBatches } from "./lib/click-batches.ts";
 import { hottestByMember, profilingOptions } from "./lib/cpu-profile.ts";
 import { createGrpcClicks } from "./lib/grpc-client.ts";
-import { cpuUsOf } from "./lib/processes.ts";
+import { coresOfOthers, cpuUsOf, machineCpuUs } from "./lib/processes.ts";
 import { ADMIN_KEY } from "./lib/program.ts";
 import { latencies, print } from "./lib/report.ts";
 import { countedClicks, rawClicks, rawRows } from "./lib/scene.ts";
@@ -110,6 +110,7 @@ async function run(cluster: Cluster, clickhouse: ClickHouse): Promise<void> {
   await untilAtLeast("the warm-up's raw rows", warm.clicks, rawRows);
 
   const cpuBefore = await cpuOf(cluster);
+  const machineBefore = await machineCpuUs();
   const startedAt = performance.now();
   const sent = await sendBatches(batches, how);
   const ackedMs = performance.now() - startedAt;
@@ -117,7 +118,10 @@ async function run(cluster: Cluster, clickhouse: ClickHouse): Promise<void> {
   const countedMs = performance.now() - startedAt;
   await untilAtLeast("all raw rows", warm.clicks + sent.clicks, rawRows);
   const rawMs = performance.now() - startedAt;
-  const cpu = cpuFigures(cpuBefore, await cpuOf(cluster), sent.clicks);
+  const cpuAfter = await cpuOf(cluster);
+  const cpu = cpuFigures(cpuBefore, cpuAfter, sent.clicks);
+  const sum = (each: ReadonlyMap<string, number>) => [...each.values()].reduce((total, us) => total + us, 0);
+  const others = coresOfOthers(machineBefore, await machineCpuUs(), sum(cpuAfter) - sum(cpuBefore), rawMs);
   for (const stream of streams) stream.end();
   for (const client of clients) client.close();
 
@@ -143,6 +147,7 @@ async function run(cluster: Cluster, clickhouse: ClickHouse): Promise<void> {
       "clicks a second, to all in raw rows": aSecond(rawMs),
       ...latencies("batch", sent.batchMs),
       ...cpu,
+      "cores held by others meanwhile": others,
     },
     flags.json,
   );

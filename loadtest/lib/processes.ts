@@ -47,3 +47,25 @@ export async function childRunning(pid: number, part: string): Promise<number | 
   }
   return undefined;
 }
+
+/** Of all cores and processes since the machine's start: what ran, and what a host above it took away. */
+export async function machineCpuUs(): Promise<{ readonly ranUs: number; readonly stolenUs: number }> {
+  const [line = ""] = (await readFile("/proc/stat", "utf8")).split("\n", 1);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, stolen = 0] = line
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return { ranUs: (user + nice + system + irq + softirq) * TICK_US, stolenUs: stolen * TICK_US };
+}
+
+/** Cores that others held between two readings, while `ownUs` were ours: a disturbed measurement shows. */
+export function coresOfOthers(
+  before: Awaited<ReturnType<typeof machineCpuUs>>,
+  after: Awaited<ReturnType<typeof machineCpuUs>>,
+  ownUs: number,
+  ms: number,
+): number {
+  const othersUs = after.ranUs - before.ranUs - ownUs + after.stolenUs - before.stolenUs;
+  return Math.round((Math.max(0, othersUs) / (ms * 1_000)) * 100) / 100;
+}

@@ -14,7 +14,7 @@ import { openEngineFixture, type EngineFixture } from "../../actors/adapters/cli
 import { startKafka } from "../../testing/servers/kafka.ts";
 import { startProcess } from "../../testing/servers/process.ts";
 import { USER_AGENT } from "../lib/clicks.ts";
-import { cpuUsOf } from "../lib/processes.ts";
+import { coresOfOthers, cpuUsOf, machineCpuUs } from "../lib/processes.ts";
 import { countedClicks, rawClicks, rawRows } from "../lib/scene.ts";
 import { sleep, until } from "../lib/wait.ts";
 import { writeClickFile } from "./click-file.ts";
@@ -54,6 +54,8 @@ export interface PeerFigures {
     readonly broker: number;
     readonly producer: number;
   };
+  /** Cores that other processes, or the host, held meanwhile. */
+  readonly others: number;
 }
 
 /** Where the counts are to be read, and how it is known that all are there. */
@@ -109,12 +111,14 @@ export async function runKafkaStreams(run: PeerRun): Promise<PeerFigures> {
       await producer.send(run.warmUpClicks);
       await counts.drained(run.warmUpClicks, warmDistinct);
       const before = await cpu();
+      const machineBefore = await machineCpuUs();
       const startedAt = performance.now();
       const sent = await producer.send(run.clicks);
       const ackedMs = performance.now() - startedAt;
       await counts.drained(run.warmUpClicks + run.clicks, warmDistinct + distinct);
       const countedMs = performance.now() - startedAt;
       const after = await cpu();
+      const machineAfter = await machineCpuUs();
       const counted = (await counts.read()) - warmDistinct;
       const used = (of: keyof typeof after) => after[of] - before[of];
       const cpuUs = {
@@ -123,7 +127,9 @@ export async function runKafkaStreams(run: PeerRun): Promise<PeerFigures> {
         broker: used("broker"),
         producer: used("producer"),
       };
-      return { ...sent, distinct, counted, ackedMs, countedMs, cpuUs };
+      const ownUs = Object.values(cpuUs).reduce((sum, us) => sum + us, 0);
+      const others = coresOfOthers(machineBefore, machineAfter, ownUs, countedMs);
+      return { ...sent, distinct, counted, ackedMs, countedMs, cpuUs, others };
     } finally {
       await producer.stop();
       await streams.stop();
