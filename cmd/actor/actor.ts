@@ -52,6 +52,7 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
         replication: config.kafkaReplication,
         minInsyncReplicas: config.kafkaMinInsync,
         retentionMs: limits.logRetentionMs,
+        extends: config.kafkaExtendTopics,
       },
       limits,
       logger,

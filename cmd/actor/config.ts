@@ -16,6 +16,7 @@ const settings = {
   ...all.sharedStateSettings,
   ...all.kafkaSettings,
   ...all.kafkaTopicSettings,
+  ...all.kafkaExtendSettings,
   ...all.clickhouseSettings,
   ...all.clickhouseTopologySettings,
 };

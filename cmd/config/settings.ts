@@ -138,6 +138,15 @@ export const kafkaSettings = {
   ),
 };
 
+/** For the program that makes the click log's topics, besides. */
+export const kafkaExtendSettings = {
+  kafkaExtendTopics: setting(
+    onOff,
+    "add partitions to topics that have too few, and lengthen a retention that is too short",
+    false,
+  ),
+};
+
 /** For the program that makes the topics. */
 export const kafkaTopicSettings = {
   kafkaPartitions: setting(
@@ -290,6 +299,7 @@ export const ALL_SETTINGS: Settings = {
   ...sharedStateSettings,
   ...kafkaSettings,
   ...kafkaTopicSettings,
+  ...kafkaExtendSettings,
   ...clickhouseSettings,
   ...clickhouseTopologySettings,
   ...clickhouseSetupSettings,

@@ -44,6 +44,19 @@ describe.skipIf(lacks !== undefined)("the topics on a real broker", () => {
     );
   });
 
+  it("are extended where that is asked for, by whoever of several comes first, and nothing else of them changes", async () => {
+    await ensure("e.");
+    const change = { partitions: 6, retentionMs: 2 * wants.retentionMs, extends: true };
+    const both = await Promise.allSettled([ensure("e.", change), ensure("e.", change)]);
+    expect(both.some(({ status }) => status === "fulfilled")).toBe(true);
+    // Nothing differs: not the settings that it was made with either.
+    expect(await ensure("e.", change)).toEqual({ created: [], differences: [] });
+    expect((await ensure("e.", { ...change, partitions: 4 })).differences[0]).toMatchObject({
+      setting: "partitions",
+      found: "6",
+    });
+  });
+
   it("with more than is wanted are left as they are, and the difference is told", async () => {
     await ensure("c.");
     const { differences } = await ensure("c.", { partitions: 3, retentionMs: wants.retentionMs * 2 });

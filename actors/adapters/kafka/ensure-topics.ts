@@ -15,6 +15,8 @@ export interface TopicWants {
   readonly replication: number;
   readonly minInsyncReplicas: number;
   readonly retentionMs: number;
+  /** Topics that have too few partitions, or too short a retention, are extended. */
+  readonly extends?: boolean;
 }
 
 export interface EnsureTopicsDeps {
@@ -44,6 +46,7 @@ export async function ensureTopics(deps: EnsureTopicsDeps): Promise<EnsuredTopic
       // clock: an actor's clock that is off must neither drop clicks nor stop its shard.
       "message.timestamp.type": "LogAppendTime",
     },
+    extends: wants.extends === true,
     compare: (found) => compareTopic({ ...found, wants, limits }),
   });
 }

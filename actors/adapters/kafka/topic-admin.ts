@@ -1,7 +1,8 @@
 /**
  * Makes topics that are missing, and compares those that are there with what is wanted of them:
- * what ensure-topics.ts (the click log's) and ensure-keyed-topics.ts share. Nothing that exists is
- * changed, and nothing ever shrinks: an operator decides.
+ * what ensure-topics.ts (the click log's) and ensure-keyed-topics.ts share. Nothing ever
+ * shrinks, and what exists is changed only where that is asked for: partitions added, and a
+ * retention lengthened.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import kafkajs, { type Admin } from "kafkajs";
@@ -47,6 +48,8 @@ export interface TopicKind {
   /** What a topic is made with. */
   readonly settings: Readonly<Record<string, string>>;
   readonly compare: (found: Found) => readonly TopicDifference[];
+  /** Adds partitions to topics that have too few, and lengthens a retention that is too short. */
+  readonly extends?: boolean;
 }
 
 export interface AdminDeps {
@@ -90,6 +93,7 @@ async function ensure(admin: Admin, kind: TopicKind, logger: Logger): Promise<En
   const missing = kind.names.filter((name) => !existing.has(name));
   if (missing.length > 0) await create(admin, missing, kind);
   for (const name of missing) await untilLed(admin, name);
+  if (kind.extends === true) await extend(admin, kind, logger);
   // Another process may have made them meanwhile, with other settings: all are looked at.
   const all = await look(admin, kind);
   const breaking = all.filter(({ breaks }) => breaks !== undefined);
@@ -154,12 +158,60 @@ function hasErrors(error: unknown): error is { readonly errors: readonly unknown
   return typeof error === "object" && error !== null && "errors" in error && Array.isArray(error.errors);
 }
 
+const RETENTION = "retention.ms";
+
+/** Where another process is doing the same, or may not, the comparison that follows tells. */
+async function extend(
+  admin: Admin,
+  { names, partitions, settings }: TopicKind,
+  logger: Logger,
+): Promise<void> {
+  const retentionMs = Number(settings[RETENTION] ?? 0);
+  const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
+  const { resources } = await admin.describeConfigs(configsOf(names));
+  for (const topic of names) {
+    const found = topics.find(({ name }) => name === topic)?.partitions.length ?? partitions;
+    const entries = resources.find(({ resourceName }) => resourceName === topic)?.configEntries ?? [];
+    const keptMs = Number(entries.find(({ configName }) => configName === RETENTION)?.configValue ?? -1);
+    try {
+      if (found < partitions) {
+        await admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] });
+        await untilLed(admin, topic);
+        logger.info({ topic, from: found, to: partitions }, "partitions added");
+      }
+      if (keptMs >= 0 && keptMs < retentionMs) {
+        // What is not among them falls back to the broker's own: all of the topic's are given again.
+        const own = entries.filter(
+          ({ configName, configSource }) =>
+            configSource === kafkajs.ConfigSource.TOPIC_CONFIG && configName !== RETENTION,
+        );
+        const kept = own.map(({ configName, configValue }) => ({ name: configName, value: configValue }));
+        await admin.alterConfigs({
+          validateOnly: false,
+          resources: [
+            {
+              type: kafkajs.ConfigResourceTypes.TOPIC,
+              name: topic,
+              configEntries: [...kept, { name: RETENTION, value: String(retentionMs) }],
+            },
+          ],
+        });
+        logger.info({ topic, fromMs: keptMs, toMs: retentionMs }, "retention lengthened");
+      }
+    } catch (error) {
+      logger.warn({ topic, error: detailOf(error) }, "a topic could not be extended");
+    }
+  }
+}
+
+const configsOf = (names: readonly string[]) => ({
+  includeSynonyms: false,
+  resources: names.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
+});
+
 async function look(admin: Admin, { names, compare }: TopicKind): Promise<TopicDifference[]> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: names.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
-  });
+  const { resources } = await admin.describeConfigs(configsOf(names));
   return names.flatMap((topic) => {
     const partitions = topics.find(({ name }) => name === topic)?.partitions ?? [];
     const entries = resources.find(({ resourceName }) => resourceName === topic)?.configEntries ?? [];
