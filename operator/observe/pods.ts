@@ -5,7 +5,7 @@ import { PORTS } from "../render/settings.ts";
 import type { PodObject } from "./caches.ts";
 
 /** Where each program answers the operator. */
-const REPORT_PORTS = { actors: PORTS.shards, gateways: 9091 };
+const REPORT_PORTS = { actors: PORTS.shards, gateways: PORTS.internal };
 
 export function actorHostOf(pod: PodObject): ActorHost {
   const { metadata } = pod;
