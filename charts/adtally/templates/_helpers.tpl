@@ -35,10 +35,6 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "adtally.podLabels" -}}
 {{ include "adtally.selector" . }}
 app.kubernetes.io/part-of: adtally
-{{- if eq .component "operator" }}
-# By this the policies of ClickClusters know it (operator/render/network.ts).
-adtally.dev/component: operator
-{{- end }}
 {{- end -}}
 
 {{- define "adtally.image" -}}
