@@ -87,8 +87,12 @@ export interface Limits {
   readonly httpRequestTimeoutMs: number;
   /** HTTP clicks waiting for their verdict; past it a click is answered 503. */
   readonly httpMaxWaitingClicks: number;
-  /** HTTP clicks that are handed to the shards in one go. */
+  /** HTTP clicks that are handed to the shards in one go, at the most. */
   readonly httpGatherMaxClicks: number;
+  /** How long an HTTP click waits for others, to be handed on with them; … */
+  readonly httpGatherMs: number;
+  /** … and how many together wait no longer than their turn takes. */
+  readonly httpGatherEnoughClicks: number;
   readonly httpMaxConnections: number;
   readonly httpHeaderMaxBytes: number;
   readonly httpKeepAliveMs: number;
@@ -207,6 +211,8 @@ export const DEFAULT_LIMITS: Limits = {
   httpRequestTimeoutMs: 30 * SECOND_MS,
   httpMaxWaitingClicks: 20_000,
   httpGatherMaxClicks: 1_024,
+  httpGatherMs: 3,
+  httpGatherEnoughClicks: 32,
   httpMaxConnections: 20_000,
   httpHeaderMaxBytes: 16 * 1024,
   httpKeepAliveMs: 75 * SECOND_MS,

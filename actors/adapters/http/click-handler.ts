@@ -51,7 +51,7 @@ const USER_AGENT_AT = IP_AT + 16;
 
 export function createClickHandler(deps: ClickHandlerDeps): ClickHandler {
   const { intake, codec, catalogue, clientAddress, clock, limits, logger } = deps;
-  const batcher = new ClickBatcher(deps.shardPort, limits);
+  const batcher = new ClickBatcher(deps.shardPort, clock, limits);
   // One byte more than is kept tells the intake whether a character is torn at the cut.
   const agentRoom = limits.userAgentMaxBytes + 1;
   const bytes = Buffer.alloc(USER_AGENT_AT + agentRoom);

@@ -30,6 +30,9 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
 
   return (request) => {
     const { socket } = request;
+    // Only peers that are no proxies have one: asking a socket for its peer's costs more than this.
+    const known = ofSocket.get(socket);
+    if (known !== undefined) return known;
     const peer = socket.remoteAddress ?? "";
     if (trustedProxies.length > 0 && isProxy(peer)) {
       const forwarded = request.headers["x-forwarded-for"];
@@ -37,11 +40,8 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
       const user = hops.map((hop) => hop.trim()).findLast((hop) => !isProxy(hop));
       return parseAddress(user === undefined || user === "" ? peer : user);
     }
-    let address = ofSocket.get(socket);
-    if (address === undefined) {
-      address = parseAddress(peer);
-      ofSocket.set(socket, address);
-    }
+    const address = parseAddress(peer);
+    ofSocket.set(socket, address);
     return address;
   };
 }
