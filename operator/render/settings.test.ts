@@ -56,6 +56,7 @@ describe.each(Object.entries(CASES))("of the ClickCluster %s", (_, { name, spec 
     const { gateways, redpanda, shards } = cluster.spec;
     expect(configOf(cluster, "actors")).toMatchObject({
       kafkaPartitions: shards.max,
+      kafkaExtendTopics: true,
       kafkaReplication: redpanda.replication,
       kafkaMinInsync: redpanda.minInsync,
     });

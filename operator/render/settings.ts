@@ -69,6 +69,8 @@ const OWN: Readonly<Record<Component, (spec: ClickClusterSpec) => Settings>> = {
     adminPort: PORTS.admin,
     dataDir: DATA_DIR,
     kafkaPartitions: spec.shards.max,
+    // Both may be raised, and else an actor host would not start.
+    kafkaExtendTopics: true,
     ...topics(spec),
     ...clickhouse(spec),
     ...tables(spec),
