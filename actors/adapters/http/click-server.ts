@@ -79,6 +79,8 @@ export function createClickServer(deps: ClickServerDeps): ClickServer {
     // How soon after those times a connection is found out.
     connectionsCheckingInterval: Math.ceil(limits.httpHeadersTimeoutMs / 4),
     insecureHTTPParser: false,
+    // A request without a body has no stream to be set up, drained and closed: most clicks are such.
+    optimizeEmptyRequests: true,
     noDelay: true,
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
