@@ -65,7 +65,7 @@ describe.skipIf(lacks !== undefined)("the chart", () => {
 
   it("says what is missing where neither servers nor bundled ones are named", async () => {
     await expect(cluster.helm(["template", RELEASE, CHART, ...ofKubernetes])).rejects.toThrow(
-      /clickCluster\.clickhouse\.url is not set: say where it is, or set bundled\.enabled=true/,
+      /clickCluster\.clickhouse\.url, clickCluster\.redis\.url, clickCluster\.redpanda\.brokers: not set\. Say where/,
     );
   });
 

@@ -69,10 +69,14 @@ redis:
 
 {{- define "adtally.clickClusterSpec" -}}
 {{- $spec := mustMergeOverwrite (include "adtally.clickClusterDefaults" . | fromYaml) (deepCopy .Values.clickCluster) -}}
+{{- $missing := list -}}
 {{- range $field, $what := dict "redpanda" "brokers" "clickhouse" "url" "redis" "url" -}}
 {{- if not (dig $field $what nil $spec) -}}
-{{- fail (printf "clickCluster.%s.%s is not set: say where it is, or set bundled.enabled=true for a trial with servers of this chart's own" $field $what) -}}
+{{- $missing = append $missing (printf "clickCluster.%s.%s" $field $what) -}}
 {{- end -}}
+{{- end -}}
+{{- with $missing -}}
+{{- fail (printf "%s: not set. Say where your servers are, or set bundled.enabled=true for a trial with servers of this chart's own" (join ", " .)) -}}
 {{- end -}}
 {{- toYaml $spec -}}
 {{- end -}}
@@ -82,10 +86,10 @@ redis:
 {{- $ports := .Values.networkPolicy.serverPorts -}}
 {{- if .Values.createClickCluster -}}
 {{- $spec := include "adtally.clickClusterSpec" . | fromYaml -}}
-{{- range $spec.redpanda.brokers -}}
+{{- range dig "redpanda" "brokers" list $spec -}}
 {{- $ports = append $ports (regexFind "[0-9]+$" . | int) -}}
 {{- end -}}
-{{- range list $spec.clickhouse.url $spec.redis.url -}}
+{{- range compact (list (dig "clickhouse" "url" "" $spec) (dig "redis" "url" "" $spec)) -}}
 {{- $parsed := urlParse . -}}
 {{- $usual := get (dict "http" "80" "https" "443" "redis" "6379" "rediss" "6379") $parsed.scheme -}}
 {{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" $parsed.host) | default $usual | int) -}}
