@@ -49,6 +49,13 @@ export const FAULTS: ReadonlyMap<number, Fault> = new Map<number, Fault>([
     },
   ],
   [21, { what: "a poison or unknown-version record in the log", also: "quarantined with its offset" }],
+  [
+    23,
+    {
+      what: "the operator restarted in mid-rollout; a watch silent for an hour; the Kubernetes API away",
+      also: "it converges, the data plane is unaffected",
+    },
+  ],
   [24, { what: "tokens forged, flipped, expired, truncated, another ad's, replayed a thousand times" }],
   [25, { what: "destinations `//evil`, `javascript:`, CR/LF, user@host, IDN" }],
   [26, { what: "messages too long, malformed, with unknown fields; smuggled requests" }],
