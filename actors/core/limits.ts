@@ -116,6 +116,38 @@ export interface Limits {
   readonly sharedStateRereadMs: number;
   /** Bytes of messages and counts that may wait for the bus; past it they are dropped. */
   readonly busPendingMaxBytes: number;
+  /** Newest messages of each channel's history that the bus keeps. */
+  readonly busHistoryMaxMessages: number;
+  /** A history on Redis is read on this often. */
+  readonly busHistoryPollMs: number;
+  /** A shard tells what it counted in spans of this length, which must divide a second, … */
+  readonly liveSlotMs: number;
+  /** … so long after their end (an append may be under way), … */
+  readonly liveSlotLagMs: number;
+  /** … the ads with most clicks by name, the rest by advertiser. */
+  readonly liveSlotMaxAds: number;
+  readonly liveSlotMaxAdvertisers: number;
+  /** Spans that may wait for the bus, of one shard. */
+  readonly liveMaxWaitingSlots: number;
+  /** How far back live streams can be resumed by the second. */
+  readonly liveHistoryMs: number;
+  /** How far back they can be resumed at all: by the minutes of ClickHouse. */
+  readonly liveMinutesMs: number;
+  readonly liveMinutesDeadlineMs: number;
+  /** Ads of a second that a server of live streams tells apart. */
+  readonly liveSecondMaxAds: number;
+  /** Ads in one event. */
+  readonly liveEventMaxAds: number;
+  /** A second is over so long after its end. */
+  readonly liveSettleMs: number;
+  /** What is counted waits so long for more before it is told. */
+  readonly liveGatherMs: number;
+  /** Live streams of one process. */
+  readonly liveMaxClients: number;
+  /** A client that takes nothing for so long is cut off. */
+  readonly liveSlowClientMs: number;
+  /** How soon a stream ends whose key was revoked. */
+  readonly liveReauthoriseMs: number;
   /** How long a stream to an actor host may take to open. */
   readonly shardConnectDeadlineMs: number;
   /** How soon a connection to an actor host that went silent is found out: a ping, and the wait for its answer. */
@@ -139,8 +171,17 @@ export interface Limits {
   readonly impressionsMaxCount: number;
   readonly destinationMaxBytes: number;
   readonly adTitleMaxBytes: number;
-  /** Rows of one report: a week of minutes. */
+  /** Intervals of one report: a week of minutes. */
   readonly reportMaxPoints: number;
+  /** Rows that one report may come to, all pages together: groups times intervals. */
+  readonly reportMaxRows: number;
+  /** Ids of one kind that a report may name. */
+  readonly reportMaxIds: number;
+  /** Groups that a report may ask the best of. */
+  readonly reportMaxTop: number;
+  /** Rows of one page, where the caller says nothing, and at the most. */
+  readonly reportPageRows: number;
+  readonly reportPageMaxRows: number;
   /** Rows of the raw table that explain one click: the first ones, when it was sent more often. */
   readonly explainMaxRows: number;
   readonly catalogueCacheAds: number;
@@ -227,6 +268,23 @@ export const DEFAULT_LIMITS: Limits = {
   redisDeadlineMs: SECOND_MS,
   sharedStateRereadMs: 5 * SECOND_MS,
   busPendingMaxBytes: 4 * MIB,
+  busHistoryMaxMessages: 640,
+  busHistoryPollMs: 150,
+  liveSlotMs: 250,
+  liveSlotLagMs: 30,
+  liveSlotMaxAds: 128,
+  liveSlotMaxAdvertisers: 512,
+  liveMaxWaitingSlots: 512,
+  liveHistoryMs: 2 * MINUTE_MS,
+  liveMinutesMs: HOUR_MS,
+  liveMinutesDeadlineMs: 2 * SECOND_MS,
+  liveSecondMaxAds: 1_024,
+  liveEventMaxAds: 100,
+  liveSettleMs: 1_500,
+  liveGatherMs: 100,
+  liveMaxClients: 1_000,
+  liveSlowClientMs: 15 * SECOND_MS,
+  liveReauthoriseMs: 15 * SECOND_MS,
   shardConnectDeadlineMs: 2 * SECOND_MS,
   shardKeepaliveTimeMs: 2 * SECOND_MS,
   shardKeepaliveTimeoutMs: 3 * SECOND_MS,
@@ -242,6 +300,11 @@ export const DEFAULT_LIMITS: Limits = {
   destinationMaxBytes: 2_048,
   adTitleMaxBytes: 512,
   reportMaxPoints: 10_080,
+  reportMaxRows: 100_000,
+  reportMaxIds: 1_000,
+  reportMaxTop: 1_000,
+  reportPageRows: 1_000,
+  reportPageMaxRows: 10_080,
   explainMaxRows: 1_000,
   catalogueCacheAds: 200_000,
   importBatchAds: 512,
@@ -303,6 +366,11 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
     "logQueueMaxBytes ≥ 4 × blockMaxBytes (else shards starve one another in a group commit)",
     (l) => l.logQueueMaxBytes >= 4 * l.blockMaxBytes,
   ],
+  [
+    "busHistoryMaxMessages × liveSlotMs ≥ liveHistoryMs (else a restarted query service misses seconds of a busy shard)",
+    (l) => l.busHistoryMaxMessages * l.liveSlotMs >= l.liveHistoryMs,
+  ],
+  ["liveSlotMs divides a second (else a slot is in two seconds)", (l) => SECOND_MS % l.liveSlotMs === 0],
   ["blockMaxBytes < 1 MiB (a broker's default record limit)", (l) => l.blockMaxBytes < MIB],
   ["userAgentMaxBytes ≤ 16383 (two length bytes in a row)", (l) => l.userAgentMaxBytes <= 16_383],
   ["0 < bloomFalsePositiveRate < 0.5", (l) => l.bloomFalsePositiveRate > 0 && l.bloomFalsePositiveRate < 0.5],

@@ -12,7 +12,7 @@ import { parseU64, parseUuid } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
 import { idSchema as idOf, offsetSchema, problemResponses, text } from "../gateway/schemas.ts";
-import { parseRfc3339 } from "./rfc3339.ts";
+import { parseRfc3339 } from "../../actors/reports/rfc3339.ts";
 
 export interface ReportRouteDeps {
   readonly reports: Reports;
