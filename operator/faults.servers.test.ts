@@ -222,10 +222,12 @@ describe.skipIf(lacks !== undefined)("the operator under faults", () => {
     ).toBe(4);
   });
 
-  it("publishes no first generation again where the state was deleted, and says that it is lost", async () => {
-    const { startOperator } = await scene("lost");
+  it("publishes no first generation again where the state was deleted: it says so, and goes on once it is put back", async () => {
+    const { startOperator, hosts, key } = await scene("lost");
     startOperator();
     await untilReady(cluster, "lost", NAME);
+    await expect.poll(() => hosts.copies.get(key)?.routing, SOON).toBeDefined();
+    const { routing } = hosts.copies.get(key)!;
     await cluster.server.kubectl(["delete", "configmap", `${NAME}-state`, "-n", "lost"]);
     const reason = () =>
       cluster.server.kubectl([
@@ -233,10 +235,19 @@ describe.skipIf(lacks !== undefined)("the operator under faults", () => {
         ...["-o", 'jsonpath={.status.conditions[?(@.type=="RoutingPublished")].reason}'],
       ]);
     await expect.poll(reason, SOON).toBe("StateLost");
-    const state = await cluster
-      .get<KubeObject & { readonly data?: object }>(configMaps, "lost", `${NAME}-state`)
-      .catch(() => undefined);
-    expect(state?.data ?? {}).not.toHaveProperty(["routing.json"]);
+    const asked = hosts.questions;
+    await expect.poll(() => hosts.questions, SOON).toBeGreaterThan(asked + 6);
+    expect(await cluster.server.kubectl(["get", "configmaps", "-n", "lost", "-o", "name"])).not.toContain(
+      "state",
+    );
+    // As the README says: the routing table by a person, the assignment by itself.
+    const before = hosts.assignment(key);
+    const labels = { "adtally.dev/cluster": NAME };
+    const metadata = { name: `${NAME}-state`, namespace: "lost", labels };
+    await cluster.apply({ apiVersion: "v1", kind: "ConfigMap", metadata, data: { "routing.json": routing } });
+    await expect.poll(() => hosts.assignment(key).version, SOON).toBeGreaterThan(before.version);
+    expect(hosts.assignment(key).shards).toEqual(before.shards);
+    await untilReady(cluster, "lost", NAME);
   });
 
   it("may do what its rules say, and nothing else", async () => {
