@@ -5,6 +5,7 @@ import { isAdtallyError } from "../../actors/core/errors.ts";
 import { systemClock, systemRandom } from "../../actors/runtime/clock.ts";
 import { createKubeClient, type KubeClient } from "../../operator/kube/client.ts";
 import { PROGRAM_VERSION } from "../lib/program.ts";
+import { forgetLease } from "./lease.ts";
 import { adminKey, deleteSecret, makeSecret, password, tokenKeys, type Wanted } from "./secrets.ts";
 import { deleteCluster } from "./uninstall.ts";
 
@@ -41,6 +42,11 @@ interface MakeKeys extends Common {
 interface Uninstall extends Common {
   readonly clickCluster?: string;
   readonly secret: readonly string[];
+  readonly deadlineSeconds: number;
+}
+
+interface ForgetLease extends Common {
+  readonly lease: string;
   readonly deadlineSeconds: number;
 }
 
@@ -113,6 +119,24 @@ withCommon(
       if (name !== undefined)
         await deleteCluster({ client, clock: systemClock, namespace, name, deadlineMs, report: say });
       for (const secret of flags.secret) say(await deleteSecret({ client, ...flags }, secret));
+    }),
+  );
+
+withCommon("forget-lease", "Deletes the operator's Lease once nobody holds it; after an uninstall.")
+  .requiredOption("--lease <name>", "the Lease", dnsName)
+  .option("--deadline-seconds <count>", "how long it is waited for", seconds, 60)
+  .action((flags: ForgetLease) =>
+    withClient(flags, async (client) => {
+      const { namespace, lease: name, deadlineSeconds } = flags;
+      say(
+        await forgetLease({
+          client,
+          clock: systemClock,
+          namespace,
+          name,
+          deadlineMs: deadlineSeconds * 1_000,
+        }),
+      );
     }),
   );
 

@@ -147,8 +147,12 @@ function crd({ kind, plural, shortNames, description, schema, columns, scale }: 
     kind: "CustomResourceDefinition",
     metadata: {
       name: `${plural}.${GROUP}`,
-      // What people keep in these objects outlives a chart that is uninstalled, unless they say otherwise.
-      annotations: { "helm.sh/resource-policy": "{{ if .Values.keep }}keep{{ else }}delete{{ end }}" },
+      // What people keep in these objects outlives a chart that is uninstalled, unless they say otherwise:
+      // then under another name, for helm leaves whatever has one of this name, whatever it says.
+      annotations: {
+        "{{ if .Values.keep }}helm.sh{{ else }}adtally.dev{{ end }}/resource-policy":
+          "{{ if .Values.keep }}keep{{ else }}delete{{ end }}",
+      },
       labels: { "app.kubernetes.io/name": "adtally-crds", "app.kubernetes.io/part-of": "adtally" },
     },
     spec: {

@@ -1,5 +1,5 @@
 {{/*
-Jobs before an install and before an uninstall, each with a service account that exists, and has its
+Jobs before an install, before an uninstall and after it, each with a service account that exists, and has its
 rights, only meanwhile.
 */}}
 
