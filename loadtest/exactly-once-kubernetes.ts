@@ -62,7 +62,7 @@ const flags = new Command("npm run test:cluster --")
   .option("--steps <names>", `some of ${STEPS.join(", ")}`, stepsOf)
   .option("--rate <clicks>", "a second, while one ad gets 60 % of them", whole, 300)
   .option("--calm <clicks>", "a second, while none is hot", whole, 120)
-  .option("--operator-away <time>", "such as 10m (default: 60s, with --short 15s)", duration)
+  .option("--operator-away <time>", "such as 10m (default: 30s, with --short 15s)", duration)
   .option("--screens <file>", "writes what kubectl shows meanwhile, as Markdown")
   .option("--keep", "leaves the folder, with all logs", false)
   .parse()
@@ -82,15 +82,15 @@ try {
     steps: flags.steps ?? (short ? shortSteps : STEPS),
     hotPerSecond: flags.rate,
     calmPerSecond: flags.calm,
-    operatorAwayMs: flags.operatorAway ?? (short ? 15_000 : 60_000),
+    operatorAwayMs: flags.operatorAway ?? (short ? 15_000 : 30_000),
     apiAwayMs: 15_000,
     nodeAwayMs: 5_000,
     mergeAfterSeconds: 15,
     deleted: short ? ["gateways", "actors"] : COMPONENTS,
-    lateMostMs: short ? 15_000 : 30_000,
-    measureMs: short ? 10_000 : 30_000,
+    lateMostMs: short ? 15_000 : 20_000,
+    measureMs: short ? 10_000 : 20_000,
     ads: 20,
-    repeatMostMs: short ? 20_000 : 45_000,
+    repeatMostMs: short ? 20_000 : 30_000,
     explained: 200,
     keep: flags.keep,
     say: (line) => console.log(line),

@@ -2,6 +2,8 @@
 import type { SeededRandom } from "../../actors/sim/random.ts";
 import { CONTAINERD_SOCKET } from "../../testing/kubernetes/node-config.ts";
 import type { ClusterNode } from "../../testing/kubernetes/node.ts";
+import { sumBy } from "../../cmd/cluster/samples.ts";
+import { samplesOf } from "../exactly-once-cluster/state.ts";
 import { sleep, until } from "../lib/wait.ts";
 import { IMAGE, type Installation, type Wanted } from "./install.ts";
 import { COMPONENTS, RELEASE, type Component, type Kube, type Pod } from "./kube.ts";
@@ -9,9 +11,8 @@ import { COMPONENTS, RELEASE, type Component, type Kube, type Pod } from "./kube
 /** Of a rollout of everything: each pod drains, and must have been ready for some seconds. */
 const ROLLED_MS = 300_000;
 const SERVING_MS = 150_000;
-/** Until the operator has seen what was wanted of it: without, all looks served as before. */
-const NOTICED_MS = 30_000;
 const LOOK_MS = 250;
+const MOVE_LOOK_MS = 10;
 
 export interface Acting {
   readonly kube: Kube;
@@ -21,14 +22,13 @@ export interface Acting {
 
 const uidsOf = (pods: readonly Pod[]): ReadonlySet<string> => new Set(pods.map(({ uid }) => uid));
 
+/** What is done while an order is carried out; gives the order, and returns its proof. */
+export type Around = (order: () => Promise<unknown>) => Promise<string>;
+
 /** kubectl scale, as a person would; resolves once each host has shards, and all are served. */
-export async function scale(
-  { kube }: Acting,
-  replicas: number,
-  meanwhile?: () => Promise<string>,
-): Promise<string> {
-  await kube.kubectl(["scale", "clickcluster", RELEASE, `--replicas=${replicas}`]);
-  const met = await meanwhile?.();
+export async function scale({ kube }: Acting, replicas: number, around?: Around): Promise<string> {
+  const order = () => kube.kubectl(["scale", "clickcluster", RELEASE, `--replicas=${replicas}`]);
+  const met = around === undefined ? void (await order()) : await around(order);
   await kube.untilServing(
     SERVING_MS,
     (component, pods) => component !== "actors" || pods.length === replicas,
@@ -55,17 +55,55 @@ export async function scale(
 }
 
 /** A pod's process by SIGKILL; its container is started again where it was. */
-export async function killContainer({ kube, node, random }: Acting, component: Component): Promise<string> {
-  const running = (await kube.pods(component)).filter((pod) => pod.isReady && pod.containerId !== undefined);
-  const victim = random.pick(running);
-  const containerd = ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"];
-  await node.run("ctr", [...containerd, "tasks", "kill", "--signal", "SIGKILL", victim.containerId!]);
+export async function killContainer(acting: Acting, component: Component): Promise<string> {
+  const { kube, random } = acting;
+  const victim = random.pick((await kube.pods(component)).filter(({ isReady }) => isReady));
+  await sigkill(acting, victim);
   const next = await until(`another container in ${victim.name}`, SERVING_MS, async () => {
     const pod = (await kube.pods(component)).find(({ name }) => name === victim.name);
     const isAnother = pod?.containerId !== undefined && pod.containerId !== victim.containerId;
     return isAnother ? pod.containerId : undefined;
   });
   return `SIGKILL ${victim.name}: container ${victim.containerId!.slice(0, 8)}, then ${next!.slice(0, 8)}`;
+}
+
+/** @throws where it does not run */
+async function sigkill({ node }: Acting, { containerId, name }: Pod): Promise<void> {
+  if (containerId === undefined) throw new Error(`${name} has no container`);
+  const containerd = ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"];
+  await node.run("ctr", [...containerd, "tasks", "kill", "--signal", "SIGKILL", containerId]);
+}
+
+/**
+ * An actor host's process by SIGKILL while shards move: as soon as one host says that it serves others
+ * than before, and before all are where they will be.
+ */
+export async function killInMidMove(acting: Acting, order: () => Promise<unknown>): Promise<string> {
+  const { kube, random } = acting;
+  const [{ actors, shards }, pods] = await Promise.all([kube.watched(), kube.pods("actors")]);
+  const victim = random.pick(pods);
+  const served = async () => {
+    const all = await Promise.all(
+      actors.map(async (actor) => {
+        const samples = await samplesOf(actor).catch(() => []);
+        return [...sumBy(samples, "adtally_shard_up", "shard")].filter(([, up]) => up === 1).length;
+      }),
+    );
+    return all.join(" + ");
+  };
+  const before = await served();
+  await order();
+  const during = await until(
+    "a shard that moves",
+    SERVING_MS,
+    async () => {
+      const now = await served();
+      return now === before ? undefined : now;
+    },
+    MOVE_LOOK_MS,
+  );
+  await sigkill(acting, victim);
+  return `SIGKILL ${victim.name} while hosts served ${during} of ${shards} shards, ${before} before`;
 }
 
 /** kubectl delete pod: its program drains. Resolves once all is served again, by another pod. */
@@ -134,11 +172,19 @@ export async function apiServerAway({ kube, node }: Acting, awayMs: number): Pro
 
 /** As a power cut: every pod of it is gone at once, and all of it comes back from its disk. */
 export async function cutPower({ kube, node }: Acting, awayMs: number): Promise<string> {
-  const { length } = (await Promise.all(COMPONENTS.map(kube.pods))).flat();
+  const before = await containers(kube);
   await node.kill();
   if (node.isRunning) throw new Error("the node runs after its end");
   await sleep(awayMs);
   await node.restart();
-  const tookMs = await kube.untilServing(SERVING_MS + NOTICED_MS);
-  return `${length} pods gone at once, all served ${(tookMs / 1_000).toFixed(1)} s after the node was Ready again`;
+  // Until the kubelet has looked, pods are told to run as they did.
+  const tookMs = await kube.untilServing(SERVING_MS, (_, pods) =>
+    pods.every(({ containerId }) => containerId !== undefined && !before.has(containerId)),
+  );
+  return `${before.size} containers gone at once, all served by others ${(tookMs / 1_000).toFixed(1)} s after the node was Ready again`;
+}
+
+async function containers(kube: Kube): Promise<ReadonlySet<string>> {
+  const pods = (await Promise.all(COMPONENTS.map(kube.pods))).flat();
+  return new Set(pods.flatMap(({ containerId }) => containerId ?? []));
 }

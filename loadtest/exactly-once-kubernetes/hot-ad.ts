@@ -10,14 +10,18 @@ import type { Kube } from "./kube.ts";
 const LOOK_MS = 1_000;
 /** A generation takes force minutes after it is published (limits.routingLeadMs). */
 const IN_FORCE_MS = 420_000;
+const MADE_MS = 90_000;
 
-export interface Split {
-  /** From the first hot click on. */
-  readonly objectMs: number;
+/** All times from the first hot click on. */
+export interface Made {
+  readonly madeMs: number;
+  readonly ways: number;
+}
+
+export interface Split extends Made {
   readonly activeMs: number;
   /** The first of its clicks that another shard counted. */
   readonly clicksMs: number;
-  readonly ways: number;
 }
 
 interface ShardClicks {
@@ -27,8 +31,10 @@ interface ShardClicks {
 }
 
 export interface HotAd {
+  /** Resolves when there is a HotAdSplit of it. */
+  untilMade(hotAtMs: number): Promise<Made>;
   /** Resolves when its clicks come to several shards. */
-  untilSplit(hotAtMs: number): Promise<Split>;
+  untilSplit(hotAtMs: number, made: Made): Promise<Split>;
   /** Resolves when no HotAdSplit is left, and its new clicks come to one shard alone; ms. */
   untilMerged(coldAtMs: number): Promise<number>;
   /** Clicks a second by shard, between two times: of this ad, and of all. */
@@ -62,26 +68,28 @@ export function createHotAd(clickhouse: ClickHouse, kube: Kube, adId: bigint): H
   const splitOf = async () => (await kube.splits()).find(({ spec }) => spec.adId === String(adId));
 
   return {
-    async untilSplit(hotAtMs) {
-      const split = await until("a HotAdSplit", IN_FORCE_MS, splitOf, LOOK_MS);
-      const objectMs = Date.now() - hotAtMs;
-      await until(
-        "the split in force",
-        IN_FORCE_MS,
-        async () => ((await splitOf())?.status?.state === "Active" ? true : undefined),
-        LOOK_MS,
-      );
-      const activeMs = Date.now() - hotAtMs;
+    async untilMade(hotAtMs) {
+      const { spec } = await until("a HotAdSplit", MADE_MS, splitOf, LOOK_MS);
+      return { madeMs: Date.now() - hotAtMs, ways: spec.ways };
+    },
+    async untilSplit(hotAtMs, made) {
       const rows = await until(
         "clicks on sub-shards",
         IN_FORCE_MS,
         async () => {
           const found = await shardsNow(hotAtMs);
-          return found.length >= split.spec.ways ? found : undefined;
+          return found.length >= made.ways ? found : undefined;
         },
         LOOK_MS,
       );
-      return { objectMs, activeMs, clicksMs: Number(rows[1]!.first) - hotAtMs, ways: split.spec.ways };
+      await until(
+        "an active HotAdSplit",
+        MADE_MS,
+        async () => ((await splitOf())?.status?.state === "Active" ? true : undefined),
+        LOOK_MS,
+      );
+      const activeMs = Date.now() - hotAtMs;
+      return { ...made, activeMs, clicksMs: Number(rows[1]!.first) - hotAtMs };
     },
     async untilMerged(coldAtMs) {
       await until(

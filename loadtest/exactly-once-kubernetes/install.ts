@@ -4,6 +4,7 @@ import path from "node:path";
 import { stringify } from "yaml";
 import type { Kubectl } from "../../testing/kubernetes/kubectl.ts";
 import { ADMIN_KEY } from "../lib/program.ts";
+import { sleep } from "../lib/wait.ts";
 import { NAMESPACE, RELEASE } from "./kube.ts";
 import type { Stage } from "./stage.ts";
 
@@ -30,11 +31,13 @@ export function valuesOf({ tag, endpoints, mergeAfterSeconds }: Wanted): object 
     image: { repository: IMAGE, tag, pullPolicy: "Never" },
     hooks: { uninstallSeconds: 120 },
     clickCluster: {
-      shards: { min: 4, max: 8, clicksPerSecond: SHARD_CLICKS_PER_SECOND },
+      shards: { min: 6, max: 12, clicksPerSecond: SHARD_CLICKS_PER_SECOND },
       actors: { replicas: 1, min: 1, max: 3, resources, storage: { size: "1Gi" } },
       gateways: { min: 2, max: 2, resources, spool: { size: "1Gi" } },
       query: { replicas: 1, resources },
       hotAds: { splitAbovePercent: 50, mergeBelowPercent: 20, mergeAfterSeconds },
+      // One machine, one clock: what is published takes force the sooner.
+      retention: { clockSkewSeconds: 5 },
       adminKey: { name: ADMIN_SECRET, key: "admin-key" },
       redpanda: { brokers: [endpoints.broker], replication: 1, minInsync: 1 },
       clickhouse: { url: endpoints.clickhouseUrl },
@@ -50,18 +53,17 @@ export interface Installation {
   upgrade(wanted: Wanted): Promise<void>;
   test(): Promise<string>;
   uninstall(): Promise<void>;
-  /** Names of all objects of all kinds that were not there before the install, but for what passes by itself. */
+  /** All objects of all kinds that were not there before the install, once what ends has had its time. */
   leftovers(): Promise<readonly string[]>;
 }
 
-/** Made by the cluster itself, about what happened, and gone by themselves. */
-const PASSING = [
-  "event",
-  "event.events.k8s.io",
-  "endpointslice.discovery.k8s.io",
-  "endpoints",
-  "componentstatus",
-];
+/** What happened, and what is no object. */
+const PASSING = ["events", "events.events.k8s.io", "componentstatuses"];
+/** Of the node, which says so every few seconds. */
+const NODE_LEASES = "Lease/kube-node-lease/";
+/** Pods that end, and what is collected once its owner is gone. */
+const GONE_MS = 60_000;
+const LOOK_MS = 2_000;
 
 export async function packageCharts(stage: Stage): Promise<Installation> {
   const { helm, node } = stage;
@@ -96,7 +98,7 @@ export async function packageCharts(stage: Stage): Promise<Installation> {
   const before = new Set(await allObjects(kubectl));
   return {
     async install(wanted) {
-      await helm(["install", CRDS_RELEASE, crds, ...namespaced]);
+      await helm(["install", CRDS_RELEASE, crds, ...namespaced, "--set", "keep=false"]);
       await helm(["install", RELEASE, adtally, ...withValues(wanted)]);
     },
     upgrade: async (wanted) => void (await helm(["upgrade", RELEASE, adtally, ...withValues(wanted)])),
@@ -106,7 +108,12 @@ export async function packageCharts(stage: Stage): Promise<Installation> {
       await helm(["uninstall", CRDS_RELEASE, ...namespaced, "--wait", "--timeout", "1m"]);
     },
     async leftovers() {
-      return (await allObjects(kubectl)).filter((name) => !before.has(name));
+      const giveUpAt = performance.now() + GONE_MS;
+      for (;;) {
+        const left = (await allObjects(kubectl)).filter((name) => !before.has(name));
+        if (left.length === 0 || performance.now() > giveUpAt) return left;
+        await sleep(LOOK_MS);
+      }
     },
   };
 }
@@ -115,13 +122,11 @@ export async function packageCharts(stage: Stage): Promise<Installation> {
 async function allObjects(kubectl: Kubectl): Promise<readonly string[]> {
   const kinds = (await kubectl(["api-resources", "--verbs=list", "-o", "name"])).trim().split("\n");
   const columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
-  const asked = kinds.filter((kind) => !PASSING.some((each) => kind === each || kind === plural(each)));
+  const asked = kinds.filter((kind) => !PASSING.includes(kind));
   const lines = await kubectl(["get", asked.join(","), "--all-namespaces", "--no-headers", "-o", columns]);
   return lines
     .trim()
     .split("\n")
-    .map((line) => line.trim().split(/\s+/).join("/"));
+    .map((line) => line.trim().split(/\s+/).join("/"))
+    .filter((name) => !name.startsWith(NODE_LEASES));
 }
-
-const plural = (kind: string): string =>
-  kind.replace(/^[a-z]+/, (word) => (word.endsWith("s") ? word : `${word}s`));

@@ -22,7 +22,7 @@ function hotAdLines({ played: { split, before, after, mergedMs } }: RunResult): 
   return [
     "the hot ad",
     ...columns([
-      ["HotAdSplit made after", seconds(split.objectMs)],
+      ["HotAdSplit made after", seconds(split.madeMs)],
       ["Active after", seconds(split.activeMs)],
       ["first click on a sub-shard after", seconds(split.clicksMs)],
       ["ways", String(split.ways)],

@@ -131,6 +131,7 @@ async function runOn(stage: Stage, options: RunOptions & ScenarioOptions): Promi
     clearInterval(looking);
     say("settled, and checked against the clients' record");
     await log.close();
+    const memoryMb = await podsMemoryMb(node);
     await installation.test();
     say("helm test passed; helm uninstall");
     const uninstallAt = performance.now();
@@ -143,6 +144,7 @@ async function runOn(stage: Stage, options: RunOptions & ScenarioOptions): Promi
       ...account.figures,
       "requests sent once more on a new connection": traffic.resent(),
       "times that no impressions were issued": traffic.unissued(),
+      "memory of the node's pods MB": memoryMb,
       "helm uninstall ms": Math.round(uninstallMs),
     };
     const invariants = [
@@ -157,10 +159,31 @@ async function runOn(stage: Stage, options: RunOptions & ScenarioOptions): Promi
       leftNothing(left),
     ];
     return { played, all, figures, invariants };
+  } catch (error) {
+    for (const line of await lastSeen(kube)) options.say(line);
+    throw error;
   } finally {
     clearInterval(looking);
     clearInterval(telling);
   }
+}
+
+/** As the kernel counts it, with what it keeps of their files. */
+async function podsMemoryMb(node: ClusterNode): Promise<number | string> {
+  const files = "memory/kubepods/memory.usage_in_bytes kubepods/memory.current";
+  const look = `cd /sys/fs/cgroup; for file in ${files}; do [ ! -e $file ] || cat $file; done`;
+  const bytes = Number((await node.run("sh", ["-c", look]).catch(String)).trim());
+  return Number.isFinite(bytes) ? Math.round(bytes / 1e6) : "not known";
+}
+
+/** What a person would look at first. */
+async function lastSeen({ kubectl }: Kube): Promise<readonly string[]> {
+  const asked = [
+    ["get", "pods", "-o", "wide"],
+    ["get", "clickclusters,hotadsplits", "-o", "yaml"],
+    ["logs", `deployment/${RELEASE}-operator`, "--tail=20"],
+  ];
+  return Promise.all(asked.map((args) => kubectl(args).catch(String)));
 }
 
 /** Where the signer of clicks from the past finds them. */

@@ -2,8 +2,9 @@
  * The proof, in order. Clicks come from the moment at which the first one was counted until the end:
  *
  *   install ─► first click ─► one ad gets 60 % ─────────── split in force ─► it cools ─────── merged ─► end
- *                             scale up, pods killed and                      scale down, API server
- *                             deleted, all upgraded                          and node away
+ *                             scaled up; pods killed and                     scaled down; API server
+ *                             deleted, all upgraded, the                     and node away
+ *                             operator away
  *
  * A generation takes force minutes after it is published; what stands below happens meanwhile.
  */
@@ -106,12 +107,18 @@ export async function play(cast: Cast, options: ScenarioOptions): Promise<Played
           changes.killOperatorInMidRollout(acting),
         ),
       );
+    if (wants("operator-away"))
+      await steps.run("the operator is away", true, () =>
+        changes.operatorAway(acting, options.operatorAwayMs),
+      );
   }
 
   traffic.set({ perSecond: options.hotPerSecond, hotShare: HOT_SHARE });
   const hotAtMs = Date.now();
   say(`from now on one ad gets ${HOT_SHARE * 100} % of ${options.hotPerSecond} clicks a second`);
-  const splitting = wants("split") ? hotAd.untilSplit(hotAtMs) : Promise.resolve(undefined);
+  // What comes is then done to a cluster that is about to split an ad.
+  const made = wants("split") ? await hotAd.untilMade(hotAtMs) : undefined;
+  const splitting = made === undefined ? Promise.resolve(undefined) : hotAd.untilSplit(hotAtMs, made);
   const [split] = await Promise.all([splitting, disturb()]);
   const loads = split === undefined ? undefined : await measured(hotAd, hotAtMs, split, options);
   if (split !== undefined) say(`split over ${split.ways} shards, traffic there after ${split.clicksMs} ms`);
@@ -124,7 +131,7 @@ export async function play(cast: Cast, options: ScenarioOptions): Promise<Played
   async function disturbAgain(): Promise<void> {
     if (wants("scale-down"))
       await steps.run(`kubectl scale: ${MOST_HOSTS} → 1 actor host, one killed in mid-move`, true, () =>
-        changes.scale(acting, 1, () => changes.killContainer(acting, "actors")),
+        changes.scale(acting, 1, (order) => changes.killInMidMove(acting, order)),
       );
     if (wants("api-away"))
       await steps.run("the API server is away", true, () => changes.apiServerAway(acting, options.apiAwayMs));
@@ -134,8 +141,6 @@ export async function play(cast: Cast, options: ScenarioOptions): Promise<Played
   const [mergedMs] = await Promise.all([merging, disturbAgain()]);
   if (mergedMs !== undefined) say(`merged, and on one shard, ${Math.round(mergedMs)} ms after it cooled`);
 
-  if (wants("operator-away"))
-    await steps.run("the operator is away", true, () => changes.operatorAway(acting, options.operatorAwayMs));
   await screens.take("at the end");
   return { steps: steps.done, screens, split, before: loads?.before, after: loads?.after, mergedMs };
 }
