@@ -5,6 +5,7 @@ import { createShardRouterMetrics } from "../../actors/adapters/grpc/shard-route
 import { createShardRouter, type ShardRouter } from "../../actors/adapters/grpc/shard-router.ts";
 import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
 import { grpcClientCredentials } from "../../actors/adapters/tls/grpc.ts";
+import type { Assignment } from "../../actors/assignment/assignment.ts";
 import { messageOf } from "../../actors/core/errors.ts";
 import type { SharedState } from "../../actors/ports/shared-state.ts";
 import type { LocalCopy } from "../../actors/replica/local-copy.ts";
@@ -13,6 +14,8 @@ import type { Program } from "./program.ts";
 
 export interface ShardRouting {
   readonly router: ShardRouter;
+  /** The newest seen; version 0 before the first. */
+  readonly assignment: Assignment;
   /** Resolves once there is an assignment, if only a copy of one. @throws SHARED_STATE_UNAVAILABLE */
   begin(): Promise<void>;
 }
@@ -49,5 +52,11 @@ export function openShardRouting(
     following.close();
     await router.drain();
   });
-  return { router, begin: () => following.begin() };
+  return {
+    router,
+    get assignment() {
+      return following.assignment;
+    },
+    begin: () => following.begin(),
+  };
 }

@@ -4,6 +4,7 @@
  * the gateway inwards, so that whatever is taken in can be written down.
  */
 import { join } from "node:path";
+import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
 import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
@@ -43,6 +44,8 @@ import { keysRoutes } from "../gateway/keys-routes.ts";
 import { prepareDataDir } from "../lib/data-dir.ts";
 import { urlOf } from "../lib/public-url.ts";
 import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
+import { adListRoutes } from "../query/ad-list-routes.ts";
+import { clusterRoutes } from "../query/cluster-routes.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
 import type { LocalConfig } from "./config.ts";
@@ -257,6 +260,15 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     const replays = createReplayRecord(clickhouse);
     app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
+    app.register(adListRoutes({ list: (query) => listAds(clickhouse, query), requireScope }));
+    const owner = { host: config.host, epoch: EPOCH };
+    const owned = new Map(shards.map((shard) => [shard, owner] as const));
+    const assignment = () => ({ version: EPOCH, hosts: new Map<string, string>(), shards: owned });
+    const checkpoints = () => sink.readCheckpoints();
+    const table = () => routing;
+    app.register(
+      clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
+    );
     if (config.demo) {
       registerDemoRoutes(app, { clock, codec, random, limits, publicUrl, table: () => routing });
     }

@@ -2,6 +2,8 @@
  * The query service, put together. It listens from the beginning, for /healthz and /readyz, and
  * waits for the routing table, which says of which shards a report speaks, and for ClickHouse.
  */
+import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
+import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
@@ -15,6 +17,8 @@ import type { Program } from "../lib/program.ts";
 import { assertServing, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi, listenHttp } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
+import { adListRoutes } from "./ad-list-routes.ts";
+import { clusterRoutes } from "./cluster-routes.ts";
 import type { QueryConfig } from "./config.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { registerReportRoutes } from "./routes.ts";
@@ -60,6 +64,14 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   };
   const replays = createReplayRecord(clickhouse);
   app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
+  app.register(adListRoutes({ list: (query) => listAds(clickhouse, query), requireScope }));
+  const { readCheckpoints: checkpoints } = createClickHouseCountSink(clickhouse);
+  const table = () => routing.table;
+  const assignment = () => shards.assignment;
+  const clicks = log.topic("clicks");
+  app.register(
+    clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
+  );
   life.onStop("HTTP", () => app.close());
   const httpPort = await listenHttp(app, config.host, config.httpPort, "--http-port");
   life.comeUp();
