@@ -3,13 +3,14 @@
  * `assertLimits` holds the relations between them; each program calls it at start.
  */
 import { AdtallyError } from "./errors.ts";
+import { DEFAULT_LIVE_LIMITS, LIVE_RELATIONS, type LiveLimits } from "./live-limits.ts";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const MIB = 1024 * 1024;
 
-export interface Limits {
+export interface Limits extends LiveLimits {
   /** How long after its impression a token (or an SDK's click id) can count. */
   readonly tokenLifeMs: number;
   /** A click whose own time lies further behind its receipt than this is LATE. */
@@ -116,38 +117,6 @@ export interface Limits {
   readonly sharedStateRereadMs: number;
   /** Bytes of messages and counts that may wait for the bus; past it they are dropped. */
   readonly busPendingMaxBytes: number;
-  /** Newest messages of each channel's history that the bus keeps. */
-  readonly busHistoryMaxMessages: number;
-  /** A history on Redis is read on this often. */
-  readonly busHistoryPollMs: number;
-  /** A shard tells what it counted in spans of this length, which must divide a second, … */
-  readonly liveSlotMs: number;
-  /** … so long after their end (an append may be under way), … */
-  readonly liveSlotLagMs: number;
-  /** … the ads with most clicks by name, the rest by advertiser. */
-  readonly liveSlotMaxAds: number;
-  readonly liveSlotMaxAdvertisers: number;
-  /** Spans that may wait for the bus, of one shard. */
-  readonly liveMaxWaitingSlots: number;
-  /** How far back live streams can be resumed by the second. */
-  readonly liveHistoryMs: number;
-  /** How far back they can be resumed at all: by the minutes of ClickHouse. */
-  readonly liveMinutesMs: number;
-  readonly liveMinutesDeadlineMs: number;
-  /** Ads of a second that a server of live streams tells apart. */
-  readonly liveSecondMaxAds: number;
-  /** Ads in one event. */
-  readonly liveEventMaxAds: number;
-  /** A second is over so long after its end. */
-  readonly liveSettleMs: number;
-  /** What is counted waits so long for more before it is told. */
-  readonly liveGatherMs: number;
-  /** Live streams of one process. */
-  readonly liveMaxClients: number;
-  /** A client that takes nothing for so long is cut off. */
-  readonly liveSlowClientMs: number;
-  /** How soon a stream ends whose key was revoked. */
-  readonly liveReauthoriseMs: number;
   /** How long a stream to an actor host may take to open. */
   readonly shardConnectDeadlineMs: number;
   /** How soon a connection to an actor host that went silent is found out: a ping, and the wait for its answer. */
@@ -182,6 +151,32 @@ export interface Limits {
   /** Rows of one page, where the caller says nothing, and at the most. */
   readonly reportPageRows: number;
   readonly reportPageMaxRows: number;
+  /** Calls that a key may make in `keyWindowMs` at one program, by the scope that they need. */
+  readonly keyWindowMs: number;
+  readonly keyAdminCallsPerWindow: number;
+  readonly keyPlacementCallsPerWindow: number;
+  /** Batches and single clicks. */
+  readonly keySubmitCallsPerWindow: number;
+  readonly keyReadCallsPerWindow: number;
+  /** When a key was last used is written this often at the most. */
+  readonly keyUseIntervalMs: number;
+  /** A stream that is open asks this often whether its key still stands. */
+  readonly keyRecheckMs: number;
+  /** Advertisers that one key may name. */
+  readonly keyMaxAdvertisers: number;
+  /** The audit log's files in a data folder, and the size of each. */
+  readonly auditFiles: number;
+  readonly auditFileMaxBytes: number;
+  /** Lines that may wait for the disk; without a folder, lines that are kept. */
+  readonly auditPendingMaxLines: number;
+  /** The same refusal of the same caller is one line in so long. */
+  readonly auditRepeatMs: number;
+  readonly auditPageMaxEntries: number;
+  /** How long a shared report's link may be valid at the most, and where nothing is said. */
+  readonly shareMaxLifeMs: number;
+  readonly shareLifeMs: number;
+  /** Bytes of a shared report's question, and so of its link. */
+  readonly shareQueryMaxBytes: number;
   /** Rows of the raw table that explain one click: the first ones, when it was sent more often. */
   readonly explainMaxRows: number;
   readonly catalogueCacheAds: number;
@@ -206,6 +201,7 @@ export const routingLeadOf = (clockSkewMs: number, routingLagMs: number): number
   3 * clockSkewMs + routingLagMs;
 
 export const DEFAULT_LIMITS: Limits = {
+  ...DEFAULT_LIVE_LIMITS,
   tokenLifeMs: 2 * HOUR_MS,
   allowedLatenessMs: 5 * MINUTE_MS,
   clockSkewMs: MINUTE_MS,
@@ -268,23 +264,6 @@ export const DEFAULT_LIMITS: Limits = {
   redisDeadlineMs: SECOND_MS,
   sharedStateRereadMs: 5 * SECOND_MS,
   busPendingMaxBytes: 4 * MIB,
-  busHistoryMaxMessages: 640,
-  busHistoryPollMs: 150,
-  liveSlotMs: 250,
-  liveSlotLagMs: 30,
-  liveSlotMaxAds: 128,
-  liveSlotMaxAdvertisers: 512,
-  liveMaxWaitingSlots: 512,
-  liveHistoryMs: 2 * MINUTE_MS,
-  liveMinutesMs: HOUR_MS,
-  liveMinutesDeadlineMs: 2 * SECOND_MS,
-  liveSecondMaxAds: 1_024,
-  liveEventMaxAds: 100,
-  liveSettleMs: 1_500,
-  liveGatherMs: 100,
-  liveMaxClients: 1_000,
-  liveSlowClientMs: 15 * SECOND_MS,
-  liveReauthoriseMs: 15 * SECOND_MS,
   shardConnectDeadlineMs: 2 * SECOND_MS,
   shardKeepaliveTimeMs: 2 * SECOND_MS,
   shardKeepaliveTimeoutMs: 3 * SECOND_MS,
@@ -305,6 +284,22 @@ export const DEFAULT_LIMITS: Limits = {
   reportMaxTop: 1_000,
   reportPageRows: 1_000,
   reportPageMaxRows: 10_080,
+  keyWindowMs: 10 * SECOND_MS,
+  keyAdminCallsPerWindow: 5_000,
+  keyPlacementCallsPerWindow: 50_000,
+  keySubmitCallsPerWindow: 200_000,
+  keyReadCallsPerWindow: 5_000,
+  keyUseIntervalMs: MINUTE_MS,
+  keyRecheckMs: 5 * SECOND_MS,
+  keyMaxAdvertisers: 1_000,
+  auditFiles: 4,
+  auditFileMaxBytes: 4 * MIB,
+  auditPendingMaxLines: 1_000,
+  auditRepeatMs: 10 * SECOND_MS,
+  auditPageMaxEntries: 1_000,
+  shareMaxLifeMs: 90 * 24 * HOUR_MS,
+  shareLifeMs: 7 * 24 * HOUR_MS,
+  shareQueryMaxBytes: 1_024,
   explainMaxRows: 1_000,
   catalogueCacheAds: 200_000,
   importBatchAds: 512,
@@ -366,12 +361,12 @@ export const RELATIONS: readonly (readonly [string, (l: Limits) => boolean])[] =
     "logQueueMaxBytes ≥ 4 × blockMaxBytes (else shards starve one another in a group commit)",
     (l) => l.logQueueMaxBytes >= 4 * l.blockMaxBytes,
   ],
-  [
-    "busHistoryMaxMessages × liveSlotMs ≥ liveHistoryMs (else a restarted query service misses seconds of a busy shard)",
-    (l) => l.busHistoryMaxMessages * l.liveSlotMs >= l.liveHistoryMs,
-  ],
-  ["liveSlotMs divides a second (else a slot is in two seconds)", (l) => SECOND_MS % l.liveSlotMs === 0],
+  ...LIVE_RELATIONS,
   ["blockMaxBytes < 1 MiB (a broker's default record limit)", (l) => l.blockMaxBytes < MIB],
+  [
+    "keyRecheckMs + replicaFollowIntervalMs < one minute (else a revoked key goes on for longer)",
+    (l) => l.keyRecheckMs + l.replicaFollowIntervalMs < MINUTE_MS,
+  ],
   ["userAgentMaxBytes ≤ 16383 (two length bytes in a row)", (l) => l.userAgentMaxBytes <= 16_383],
   ["0 < bloomFalsePositiveRate < 0.5", (l) => l.bloomFalsePositiveRate > 0 && l.bloomFalsePositiveRate < 0.5],
   ["dedupSliceMs divides into whole minutes", (l) => l.dedupSliceMs > 0 && l.dedupSliceMs % MINUTE_MS === 0],

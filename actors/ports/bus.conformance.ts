@@ -1,5 +1,5 @@
 /**
- * What every Bus adapter must do: U1 to U3 of bus.ts, under faults. A fault that an adapter has no
+ * What every Bus adapter must do: U1 to U4 of bus.ts, under faults. A fault that an adapter has no
  * hook for is skipped, and the test's name says so.
  */
 import { Buffer } from "node:buffer";
@@ -27,6 +27,9 @@ export interface BusFactory {
   readonly soonMs: number;
   /** Bytes that may wait at the most. */
   readonly pendingMaxBytes: number;
+  /** Messages of a channel's history, and how many more may be there. */
+  readonly historyMaxMessages: number;
+  readonly historySlack?: number;
   make(): Promise<BusHarness>;
 }
 
@@ -192,6 +195,73 @@ export function describeBus(name: string, factory: BusFactory): void {
         near.publish("closed", Buffer.from("1"));
         expect(await near.count("closed", 1, 1_000)).toBeUndefined();
         expect(near.dropped).toBeGreaterThan(before);
+      });
+    });
+
+    describe("U4: what was appended reaches each follower, also one that comes later", () => {
+      const following = (bus: Bus, channels: readonly string[]) => {
+        const messages: string[] = [];
+        const subscription = bus.follow(
+          () => channels,
+          0,
+          (message) => messages.push(Buffer.from(message).toString("latin1")),
+        );
+        return { messages, subscription };
+      };
+
+      it("in order, once, those from before and those from after, of its channels alone", async () => {
+        const early = following(far, ["h1", "h2"]);
+        const sent = Array.from({ length: 10 }, (_, at) => `message ${at}`);
+        for (const text of sent.slice(0, 5)) expect(await near.append("h1", Buffer.from(text))).toBe(true);
+        const late = following(near, ["h1"]);
+        for (const text of sent.slice(5)) expect(await near.append("h1", Buffer.from(text))).toBe(true);
+        await near.append("h2", Buffer.from("of another"));
+        await near.append("h3", Buffer.from("unheard"));
+        await eventually("both heard", () => [early.messages.length, late.messages.length]).toEqual([11, 10]);
+        expect(early.messages.filter((text) => text !== "of another")).toEqual(sent);
+        expect(late.messages).toEqual(sent);
+        late.subscription.close();
+        await near.append("h1", Buffer.from("after the close"));
+        await eventually("heard", () => early.messages.length).toBe(12);
+        expect(late.messages).toEqual(sent);
+      });
+
+      it("tells the newest, and that there is none", async () => {
+        expect(await near.newest("empty")).toBeNull();
+        await near.append("two", Buffer.from("1"));
+        await near.append("two", Buffer.from([0, 255]));
+        expect([...(await far.newest("two"))!]).toEqual([0, 255]);
+      });
+
+      it("keeps no more than its bound", async () => {
+        const { historyMaxMessages, historySlack = 0 } = factory;
+        const most = historyMaxMessages + historySlack;
+        for (let at = 0; at <= most; at += 1) await near.append("bound", Buffer.from(String(at)));
+        const { messages } = following(far, ["bound"]);
+        await eventually("the last is heard", () => messages.at(-1)).toBe(String(most));
+        expect(messages.length).toBeLessThanOrEqual(most);
+        expect(messages.length).toBeGreaterThanOrEqual(historyMaxMessages);
+      });
+
+      withHooks(["cut", "heal"])("says what it could not add, and goes on where it was: cut", async () => {
+        const { messages } = following(far, ["broken"]);
+        await near.append("broken", Buffer.from("before"));
+        await eventually("heard", () => messages).toEqual(["before"]);
+        await harness.cut!();
+        expect(await near.append("broken", Buffer.from("lost?"))).toBe(false);
+        expect(await near.newest("broken")).toBeUndefined();
+        await harness.heal!();
+        await untilFlowing(near, far);
+        expect(await near.append("broken", Buffer.from("after"))).toBe(true);
+        await eventually("heard", () => messages.filter((text) => text !== "lost?")).toEqual([
+          "before",
+          "after",
+        ]);
+      });
+
+      it("appends nothing once closed", async () => {
+        await near.close();
+        expect(await near.append("closed", Buffer.from("1"))).toBe(false);
       });
     });
 

@@ -5,7 +5,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { silentLogger } from "../../runtime/log.ts";
 import { createLocalBus } from "./local-bus.ts";
 
-const limits = { busPendingMaxBytes: 1024 * 1024 };
+const limits = { busPendingMaxBytes: 1024 * 1024, busHistoryMaxMessages: 20 };
 const open = () => createLocalBus({ clock: systemClock, limits, logger: silentLogger });
 
 describeBus("the bus of one process", {
@@ -13,6 +13,7 @@ describeBus("the bus of one process", {
   deadlineMs: 100,
   soonMs: 2_000,
   pendingMaxBytes: limits.busPendingMaxBytes,
+  historyMaxMessages: limits.busHistoryMaxMessages,
   async make() {
     // One process is one program.
     const bus = open();

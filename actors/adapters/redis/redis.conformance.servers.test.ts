@@ -27,6 +27,9 @@ await describeWithRedis(() => {
     deadlineMs: TEST_LIMITS.redisDeadlineMs,
     soonMs: SOON_MS,
     pendingMaxBytes: TEST_LIMITS.busPendingMaxBytes,
+    historyMaxMessages: TEST_LIMITS.busHistoryMaxMessages,
+    // XADD trims by whole nodes of its tree.
+    historySlack: 100,
     async make() {
       await redis.command("FLUSHALL");
       return {

@@ -16,7 +16,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A program's use of Redis, and all that it saw. */
 function programOn(connection: RedisConnection, limits = TEST_LIMITS) {
-  const bus = createRedisBus({ limits, redis: connection });
+  const bus = createRedisBus({ ...common, limits, redis: connection });
   const state = createRedisSharedState({ ...common, limits, redis: connection, key: "assignment" });
   const [texts, messages]: [string[], string[]] = [[], []];
   state.watch((text) => texts.push(text));

@@ -19,6 +19,8 @@ export const TEST_LIMITS: Limits = {
   reconnectMinMs: 20,
   reconnectMaxMs: 200,
   busPendingMaxBytes: 1024 * 1024,
+  busHistoryMaxMessages: 20,
+  busHistoryPollMs: 20,
 };
 
 export const common = { limits: TEST_LIMITS, clock: systemClock, logger: silentLogger };
