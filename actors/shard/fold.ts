@@ -29,8 +29,8 @@ const WRITERS_KEPT = 64;
 export type Outcomes = Uint8Array;
 
 /**
- * Folds the record at `state.nextOffset`. `own`: the actor's own block, appended where it was
- * expected. Its verdicts were decided on exactly this state, so ids need no second look.
+ * Folds the record at `state.nextOffset`. `own`: the actor's own block, at the offset at which it
+ * was decided. Its verdicts were decided on exactly this state, so ids need no second look.
  */
 export function foldRecord(state: ShardState, record: LogRecord, own: boolean): Outcomes {
   const { header, value, offset } = record;

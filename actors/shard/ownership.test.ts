@@ -106,6 +106,27 @@ describe("ownership", () => {
   });
 });
 
+describe("a block whose append got lost, behind another owner's", () => {
+  test.each(["request-lost", "applied-late", "unavailable"] as const)(
+    "%s: what was decided before is decided again, as every replay will",
+    async (fault) => {
+      const [clicks, sink, clock] = [createMemoryLog(), createMemoryCountSink(), virtualClock(START_MS)];
+      const former = await shardIn({ clicks, sink, clock });
+      await former.verdicts([click()]);
+      const next = await shardIn({ clicks, sink, clock });
+      const shared = click();
+      expect(await next.verdicts([shared])).toEqual([Verdict.ACCEPTED]);
+      clicks.failNext(SHARD, fault);
+      expect(await former.verdicts([shared])).toEqual([Verdict.DUPLICATE]);
+      expect(former.state.stats.accepted).toBe(2);
+      await clock.advance(20_000);
+      expect(sink.counts()).toEqual([expect.objectContaining({ clicks: 2, duplicates: 1 })]);
+      const replayed = await shardIn({ clicks, clock });
+      expect(replayed.state.stats).toMatchObject({ accepted: 2, duplicates: 1 });
+    },
+  );
+});
+
 describe("the spill", () => {
   const spilledBlock = (batch: readonly SimClick[], sequence: number) =>
     makeBlock(

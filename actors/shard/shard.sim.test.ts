@@ -189,7 +189,13 @@ async function simulate(seed: number): Promise<Record<string, number>> {
       await zombie.abandon();
       zombie = undefined;
     } else if (dice < 0.3) {
-      const fault = random.pick<AppendFault>(["answer-lost", "unavailable", "applied-twice"]);
+      const fault = random.pick<AppendFault>([
+        "answer-lost",
+        "request-lost",
+        "applied-late",
+        "unavailable",
+        "applied-twice",
+      ]);
       clicks.failNext(SHARD, fault);
       if (fault === "answer-lost") fired.answerLost += 1;
       else if (fault === "applied-twice") fired.appliedTwice += 1;

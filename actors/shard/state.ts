@@ -37,6 +37,8 @@ export interface BlockPart {
 
 export interface InFlight {
   readonly block: Block;
+  /** What was folded when its verdicts were decided: they hold at this offset alone. */
+  readonly decidedAt: number;
   readonly expectedOffset: number;
   readonly parts: readonly BlockPart[];
   attempts: number;

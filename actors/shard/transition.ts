@@ -9,7 +9,8 @@
  *  A3 A block, once cut, is appended until the log has it, byte for byte the same: so a repeat
  *     that arrives late is recognised by (writer, sequence) and changes nothing.
  *  A4 An append that lands elsewhere than expected (a gap) means that someone else wrote:
- *     what was missed is folded first, and the outcomes told are those of the fold.
+ *     what was missed is folded first, and the outcomes told are those of the fold. So are those of
+ *     a block that is appended again after another's was folded.
  *  A5 What another owner wrote is folded within followIntervalMs even where no click comes.
  *  A6 The mailbox is bounded; past it a submission is refused whole, and nothing of it taken.
  */
@@ -151,7 +152,8 @@ function cut(state: ShardState, now: Now): Effect[] {
   const takesSpill = hasSpill && (state.mailboxClicks === 0 || state.spillsTurn);
   state.spillsTurn = !takesSpill;
   const { block, parts } = takesSpill ? cutSpilled(state, now.wallMs) : cutBlock(state, now.wallMs);
-  state.inFlight = { block, expectedOffset: state.nextOffset, parts, attempts: 1 };
+  const { nextOffset } = state;
+  state.inFlight = { block, decidedAt: nextOffset, expectedOffset: nextOffset, parts, attempts: 1 };
   state.phase = "appending";
   return [...withdrawn, { kind: "append", block, attempt: 1 }];
 }
@@ -182,7 +184,7 @@ function appendAcked(state: ShardState, offset: number): Effect[] {
   );
   if (offset > inFlight.expectedOffset) return catchUp(state);
   const record = { ...inFlight.block, offset };
-  const effects = settle(state, inFlight, record, foldRecord(state, record, true));
+  const effects = settle(state, inFlight, record, foldRecord(state, record, offset === inFlight.decidedAt));
   state.phase = "ready";
   return [...effects, ...readSpill(state)];
 }

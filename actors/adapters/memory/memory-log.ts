@@ -8,11 +8,14 @@ import type { ClickLog, LogBounds } from "../../ports/click-log.ts";
 
 /**
  * answer-lost   applied, then rejected with APPEND_UNKNOWN;
+ * request-lost  not applied, and rejected with APPEND_UNKNOWN all the same;
+ * applied-late  rejected with APPEND_UNKNOWN, and applied behind the partition's next append;
  * unavailable   not applied, rejected with LOG_UNAVAILABLE;
  * stopped       not applied, and everything is LOG_STOPPED from here on;
  * applied-twice applied at two offsets, as by a client's own retry; the second is the answer.
  */
-export type AppendFault = "answer-lost" | "unavailable" | "stopped" | "applied-twice";
+export type AppendFault =
+  "answer-lost" | "request-lost" | "applied-late" | "unavailable" | "stopped" | "applied-twice";
 
 export interface MemoryLog extends ClickLog {
   /** Orders a fault for the partition's next append; orders queue up. */
@@ -26,6 +29,7 @@ interface Partition {
   earliest: number;
   records: LogRecord[];
   faults: AppendFault[];
+  late: Block[];
 }
 
 export function createMemoryLog(name = "memory log"): MemoryLog {
@@ -41,7 +45,7 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
     invariant(Number.isInteger(id) && id >= 0, `${name}: no partition ${id}`);
     let partition = partitions.get(id);
     if (partition === undefined) {
-      partition = { earliest: 0, records: [], faults: [] };
+      partition = { earliest: 0, records: [], faults: [], late: [] };
       partitions.set(id, partition);
     }
     return partition;
@@ -68,10 +72,13 @@ export function createMemoryLog(name = "memory log"): MemoryLog {
       if (fault === "unavailable") {
         throw new AdtallyError("LOG_UNAVAILABLE", `${name} partition ${id}: unavailable, as ordered`);
       }
+      const unknown = () =>
+        new AdtallyError("APPEND_UNKNOWN", `${name} partition ${id}: ${String(fault)}, as ordered`);
+      if (fault === "applied-late") partition.late.push({ ...block, value: Buffer.from(block.value) });
+      if (fault === "request-lost" || fault === "applied-late") throw unknown();
       const offset = put(partition, block);
-      if (fault === "answer-lost") {
-        throw new AdtallyError("APPEND_UNKNOWN", `${name} partition ${id}: the answer was lost, as ordered`);
-      }
+      for (const late of partition.late.splice(0)) put(partition, late);
+      if (fault === "answer-lost") throw unknown();
       return fault === "applied-twice" ? put(partition, block) : offset;
     },
 
