@@ -36,6 +36,7 @@ const CODES = {
   OVERLOADED: "retry",
   PERMISSION_DENIED: "refuse",
   PORT_IN_USE: "refuse",
+  RATE_LIMITED: "retry",
   ROUTING_TABLE_STALE: "retry",
   SCHEMA_TOO_NEW: "refuse",
   SHARD_HALTED: "retry",

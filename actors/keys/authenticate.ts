@@ -6,17 +6,21 @@
  *  H1 What is compared and looked up is the digest, which a caller cannot steer: how long a
  *     look-up takes says nothing about a key. The found digest is compared in constant time.
  *  H2 Memory is bounded, whatever callers send: only recognised keys are remembered.
- *  H3 A removed key is refused from the moment that `forget` was called.
+ *  H3 A removed key is refused from the moment that `forget` was called, one that has expired from
+ *     its moment on, remembered or not.
  */
 import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import type { KeyRecord, KeyStore, Principal, Scope } from "../ports/key-store.ts";
+import type { Advertisers, KeyRecord, KeyStore, Principal, Scope } from "../ports/key-store.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { digestOf, isKeyText, keyRecord } from "./api-key.ts";
 
 export type Authenticate = (bearer: string | undefined) => Principal | undefined;
 
 export interface Authenticator {
   readonly authenticate: Authenticate;
+  /** Whom a key id stands for now: undefined once the key is revoked or expired. */
+  principalOf(keyId: string): Principal | undefined;
   /** Call after removing a key from the store. */
   forget(keyId: string): void;
 }
@@ -26,18 +30,31 @@ export interface GivenKey {
   readonly key: string;
   readonly name: string;
   readonly scopes: readonly Scope[];
+  /** All by default. */
+  readonly advertisers?: Advertisers;
+}
+
+export interface AuthenticatorDeps {
+  readonly store: KeyStore;
+  readonly givenKeys?: readonly GivenKey[];
+  readonly clock: Pick<Clock, "now">;
+  /** Told of each use; must cost next to nothing. */
+  readonly used?: (keyId: string, nowMs: number) => void;
 }
 
 const REMEMBERED_KEYS = 4_096;
 
-export function createAuthenticator(store: KeyStore, givenKeys: readonly GivenKey[] = []): Authenticator {
+export function createAuthenticator({ store, clock, used, ...deps }: AuthenticatorDeps): Authenticator {
   const given = new Map(
-    givenKeys.map(({ key, name, scopes }) => {
-      const record = keyRecord(key, name, scopes, 0);
+    (deps.givenKeys ?? []).map(({ key, name, scopes, advertisers = "all" }) => {
+      const record = keyRecord(key, name, scopes, 0, { advertisers });
       return [record.digest.toString("latin1"), record] as const;
     }),
   );
   const remembered = new LRUCache<string, KeyRecord>({ max: REMEMBERED_KEYS });
+
+  const isLive = ({ expiresAtMs }: KeyRecord, nowMs: number) =>
+    expiresAtMs === undefined || nowMs < expiresAtMs;
 
   return {
     authenticate: (bearer) => {
@@ -50,7 +67,15 @@ export function createAuthenticator(store: KeyStore, givenKeys: readonly GivenKe
         if (record === undefined) return undefined;
         remembered.set(text, record);
       }
-      return timingSafeEqual(record.digest, digest) ? record : undefined;
+      if (!timingSafeEqual(record.digest, digest)) return undefined;
+      const nowMs = clock.now();
+      if (!isLive(record, nowMs)) return undefined;
+      used?.(record.keyId, nowMs);
+      return record;
+    },
+    principalOf: (keyId) => {
+      const record = [...given.values(), ...store.list()].find((each) => each.keyId === keyId);
+      return record !== undefined && isLive(record, clock.now()) ? record : undefined;
     },
     forget: (keyId) => {
       for (const [text, record] of remembered.entries()) {

@@ -50,12 +50,18 @@ export function createKeysReplica({ copy, onRemoved, logger }: KeysReplicaDeps):
   let saving: Promise<void> = Promise.resolve();
 
   function change(to: Held, each: KeyChange): void {
+    const text = textOf(each.kind === "added" ? each.record.digest : each.digest);
     if (each.kind === "removed") {
-      to.removed.set(textOf(each.digest), each.keyId);
-      to.known.delete(textOf(each.digest));
-    } else if (!to.removed.has(textOf(each.record.digest))) {
-      to.known.set(textOf(each.record.digest), each.record);
+      to.removed.set(text, each.keyId);
+      to.known.delete(text);
+      return;
     }
+    if (to.removed.has(text)) return;
+    const known = to.known.get(text);
+    const record = each.kind === "added" ? each.record : known;
+    if (record === undefined) return;
+    const lastUsedAtMs = laterOf(known?.lastUsedAtMs, each.kind === "used" ? each.atMs : record.lastUsedAtMs);
+    to.known.set(text, lastUsedAtMs === record.lastUsedAtMs ? record : { ...record, lastUsedAtMs });
   }
 
   function save(): void {
@@ -103,6 +109,10 @@ export function createKeysReplica({ copy, onRemoved, logger }: KeysReplicaDeps):
       await copy?.setAside(why);
     },
   };
+}
+
+function laterOf(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || (b !== undefined && b > a) ? b : a;
 }
 
 function encode({ known, removed, progress, origin, isWhole }: Held): string {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createMemoryKeyStore } from "../adapters/memory/memory-key-store.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { digestOf, generateKey, isKeyText, keyRecord, permits } from "./api-key.ts";
 import { bearerOf, createAuthenticator } from "./authenticate.ts";
 
@@ -11,17 +12,22 @@ describe("API keys", () => {
   });
 
   test("a record holds the digest and not the key", () => {
-    const record = keyRecord("adk_secret", "ci", ["report"], 5);
+    const record = keyRecord("adk_secret", "ci", ["read"], 5);
     expect(record.digest).toEqual(digestOf("adk_secret"));
     expect(JSON.stringify(record)).not.toContain("adk_secret");
   });
 
   test("admin permits all, any other scope only itself", () => {
-    const of = (...scopes: Parameters<typeof permits>[1][]) => ({ keyId: "k", name: "n", scopes });
+    const of = (...scopes: Parameters<typeof permits>[1][]) => ({
+      keyId: "k",
+      name: "n",
+      scopes,
+      advertisers: "all" as const,
+    });
     expect(permits(of("admin"), "submit")).toBe(true);
-    expect(permits(of("report"), "report")).toBe(true);
-    expect(permits(of("report", "submit"), "placement")).toBe(false);
-    expect(permits(of(), "report")).toBe(false);
+    expect(permits(of("read"), "read")).toBe(true);
+    expect(permits(of("read", "submit"), "placement")).toBe(false);
+    expect(permits(of(), "read")).toBe(false);
   });
 
   test.each([
@@ -39,12 +45,14 @@ describe("authenticate", () => {
   test("knows stored and given keys, and no others", async () => {
     const store = createMemoryKeyStore();
     const key = generateKey(randomBytes);
-    await store.add(keyRecord(key, "ci", ["report"], 5));
-    const { authenticate } = createAuthenticator(store, [
-      { key: "chosen", name: "admin", scopes: ["admin"] },
-    ]);
+    await store.add(keyRecord(key, "ci", ["read"], 5));
+    const { authenticate } = createAuthenticator({
+      store,
+      clock: systemClock,
+      givenKeys: [{ key: "chosen", name: "admin", scopes: ["admin"] }],
+    });
 
-    expect(authenticate(key)).toMatchObject({ name: "ci", scopes: ["report"] });
+    expect(authenticate(key)).toMatchObject({ name: "ci", scopes: ["read"] });
     expect(authenticate(key)).toMatchObject({ name: "ci" });
     expect(authenticate("chosen")).toMatchObject({ name: "admin", scopes: ["admin"] });
     for (const wrong of [
@@ -63,9 +71,9 @@ describe("authenticate", () => {
 
   test("refuses a removed key once it is forgotten", async () => {
     const store = createMemoryKeyStore();
-    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
     await store.add(record);
-    const { authenticate, forget } = createAuthenticator(store);
+    const { authenticate, forget } = createAuthenticator({ store, clock: systemClock });
     expect(authenticate("adk_x")).toBeDefined();
     expect(await store.remove(record.keyId)).toBe(true);
     forget(record.keyId);
@@ -74,7 +82,10 @@ describe("authenticate", () => {
 
   test("never trusts the store's look-up alone", () => {
     const other = keyRecord("adk_other", "other", ["admin"], 5);
-    const { authenticate } = createAuthenticator({ ...createMemoryKeyStore(), find: () => other });
+    const { authenticate } = createAuthenticator({
+      store: { ...createMemoryKeyStore(), find: () => other },
+      clock: systemClock,
+    });
     expect(authenticate("adk_mine")).toBeUndefined();
     expect(authenticate("adk_other")).toBeDefined();
   });

@@ -29,7 +29,7 @@ async function gateway(log: MemoryKeyedLog) {
     clock: systemClock,
     logger: silentLogger,
   });
-  const authenticator = createAuthenticator(keys);
+  const authenticator = createAuthenticator({ store: keys, clock: systemClock });
   closers.push(() => keys.replica.stop());
   await keys.replica.ready();
   return { keys, authenticate: authenticator.authenticate };
@@ -39,7 +39,7 @@ describe("API keys of a cluster", () => {
   test("Y1, Z1 a key made at one gateway is taken there at once, and soon at the others", async () => {
     const log = createMemoryKeyedLog();
     const [a, b] = [await gateway(log), await gateway(log)];
-    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
     await a.keys.add(record);
     expect(a.authenticate("adk_x")).toEqual(record);
     await expect.poll(() => b.authenticate("adk_x")).toEqual(record);
@@ -50,7 +50,7 @@ describe("API keys of a cluster", () => {
   test("Z2 a key removed at one gateway is refused at the others, also where it was remembered", async () => {
     const log = createMemoryKeyedLog();
     const [a, b] = [await gateway(log), await gateway(log)];
-    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
     await a.keys.add(record);
     await expect.poll(() => b.authenticate("adk_x")).toBeDefined();
     expect(await a.keys.remove(record.keyId)).toBe(true);
@@ -63,7 +63,7 @@ describe("API keys of a cluster", () => {
   test("Z1 a key that another gateway has just made can be removed at once", async () => {
     const log = createMemoryKeyedLog();
     const [a, b] = [await gateway(log), await gateway(log)];
-    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
     await a.keys.add(record);
     expect(await b.keys.remove(record.keyId)).toBe(true);
     expect(b.keys.find(digestOf("adk_x"))).toBeUndefined();
@@ -72,7 +72,7 @@ describe("API keys of a cluster", () => {
   test("Z3 a removed key stays so for a gateway that starts later, whatever compaction took, and after a repeat", async () => {
     const log = createMemoryKeyedLog();
     const a = await gateway(log);
-    const record = keyRecord("adk_x", "ci", ["report"], 5);
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
     await a.keys.add(record);
     await a.keys.remove(record.keyId);
     await a.keys.add(keyRecord("adk_other", "other", [], 6));
@@ -89,7 +89,7 @@ describe("API keys of a cluster", () => {
   test("with the log gone known keys are taken, and changes are refused by name", async () => {
     const log = createMemoryKeyedLog();
     const a = await gateway(log);
-    await a.keys.add(keyRecord("adk_x", "ci", ["report"], 5));
+    await a.keys.add(keyRecord("adk_x", "ci", ["read"], 5));
     log.setDown(true);
     expect(a.authenticate("adk_x")).toBeDefined();
     for (const change of [a.keys.add(keyRecord("adk_y", "ci", [], 5)), a.keys.remove("none")]) {

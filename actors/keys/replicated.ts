@@ -11,6 +11,8 @@
  *  Z3 A digest that was removed stays so, whatever comes before or behind it.
  *  Z4 A removal that `remove` resolved is in this gateway's own copy: no restart brings it back. One
  *     made elsewhere while this gateway was cut off or down is obeyed once it reads the log again.
+ *  Z5 Uses are written without waiting for anybody to have read them; one that could not be written
+ *     is noted again with the next.
  */
 import { AdtallyError, messageOf } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
@@ -59,6 +61,13 @@ export function createReplicatedKeys(deps: ReplicatedKeysDeps): ReplicatedKeys {
     find: (digest) => store.find(digest),
     list: () => store.list(),
     add: (record) => write({ kind: "added", record }),
+    async noteUses(uses) {
+      const changes = store.list().flatMap(({ keyId, digest }): KeyChange[] => {
+        const atMs = uses.get(keyId);
+        return atMs === undefined ? [] : [{ kind: "used", digest, keyId, atMs }];
+      });
+      if (changes.length > 0) await log.append(changes.map(recordOf));
+    },
     async remove(keyId) {
       if (store.findById(keyId) === undefined) {
         // It may have been added elsewhere just now.

@@ -74,19 +74,25 @@ describe("PlacementService", () => {
     [1_001, 1_001],
     [10_000, 10_000],
   ])("count %i gives %i impressions, all different", async (count, given) => {
-    const { impressions } = await (await service()).issueImpressions({ adId: 1001n, count });
+    const { impressions } = await (
+      await service()
+    ).issueImpressions({ adId: 1001n, count, advertisers: "all" });
     expect(new Set(impressions.map((each) => each.tokenText)).size).toBe(given);
     expect(impressions).toHaveLength(given);
   });
 
   test.each([-1, 1.5, 10_001, NaN])("refuses the count %d", async (count) => {
-    await expect((await service()).issueImpressions({ adId: 1001n, count })).rejects.toMatchObject({
+    await expect(
+      (await service()).issueImpressions({ adId: 1001n, count, advertisers: "all" }),
+    ).rejects.toMatchObject({
       code: "INPUT_INVALID",
     });
   });
 
   test("an ad that is not in the catalogue is NOT_FOUND by its id", async () => {
-    await expect((await service()).issueImpressions({ adId: 7n, count: 1 })).rejects.toMatchObject({
+    await expect(
+      (await service()).issueImpressions({ adId: 7n, count: 1, advertisers: "all" }),
+    ).rejects.toMatchObject({
       code: "NOT_FOUND",
       message: expect.stringContaining("ad 7 "),
     });

@@ -6,6 +6,7 @@ import { AdtallyError } from "../core/errors.ts";
 import { idKeyOf } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Catalogue } from "../ports/catalogue.ts";
+import type { Advertisers } from "../ports/key-store.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { nextTurn } from "../runtime/turn.ts";
 import { issueImpressions, type IssueDeps, type IssuedImpression } from "./issue.ts";
@@ -14,6 +15,8 @@ export interface IssueImpressionsRequest {
   readonly adId: bigint;
   /** 1 to limits.impressionsMaxCount; 0 means 1. */
   readonly count: number;
+  /** Whose ads the caller may know of: an ad of others is answered as one that does not exist. */
+  readonly advertisers: Advertisers;
 }
 
 export interface IssueImpressionsResponse {
@@ -37,7 +40,7 @@ const TURN_IMPRESSIONS = 500;
 export function createPlacementService(deps: PlacementDeps): PlacementService {
   const { catalogue, clock, limits } = deps;
   return {
-    async issueImpressions({ adId, count: asked }) {
+    async issueImpressions({ adId, count: asked, advertisers }) {
       if (!Number.isInteger(asked) || asked < 0 || asked > limits.impressionsMaxCount) {
         throw new AdtallyError(
           "INPUT_INVALID",
@@ -46,7 +49,7 @@ export function createPlacementService(deps: PlacementDeps): PlacementService {
       }
       const key = idKeyOf(adId);
       const known = catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
-      if (known === undefined) {
+      if (known === undefined || (advertisers !== "all" && !advertisers.has(known.advertiserId))) {
         throw new AdtallyError(
           "NOT_FOUND",
           `ad ${adId} is not in the catalogue: create it with POST /v1/ads`,

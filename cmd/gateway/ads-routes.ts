@@ -1,8 +1,11 @@
-/** The catalogue over HTTP: one ad at a time, or a stream of them. Needs a key of scope "admin". */
+/**
+ * The catalogue over HTTP: one ad at a time, or a stream of them. Changes need a key of scope "admin";
+ * a key of scope "read" is shown the ads of its advertisers, and of another's what of none.
+ */
 import { Readable } from "node:stream";
 import type { FastifyPluginAsync } from "fastify";
 import { HttpProblem, invalidInput } from "../../actors/adapters/http/problem.ts";
-import type { RequireScope } from "../../actors/adapters/http/auth.ts";
+import { accessOf, type RequireScope } from "../../actors/adapters/http/auth.ts";
 import { adToJson, parseAd } from "../../actors/catalogue/ad.ts";
 import { importAds, type ImportDeps } from "../../actors/catalogue/import.ts";
 import { messageOf } from "../../actors/core/errors.ts";
@@ -50,7 +53,7 @@ export function adsRoutes(deps: AdsDeps): FastifyPluginAsync {
           summary: "Create or update an ad. Its campaign and advertiser cannot change.",
           security,
           body: adSchema,
-          response: { 200: adSchema, 201: adSchema, ...problemResponses(400, 401, 403, 409, 503) },
+          response: { 200: adSchema, 201: adSchema, ...problemResponses(400, 401, 403, 409, 429, 503) },
         },
       },
       async (request, reply) => {
@@ -67,13 +70,13 @@ export function adsRoutes(deps: AdsDeps): FastifyPluginAsync {
     app.get<{ Params: { ad_id: string } }>(
       "/v1/ads/:ad_id",
       {
-        onRequest,
+        onRequest: deps.requireScope("read"),
         schema: {
           tags: ["ads"],
           summary: "One ad.",
           security,
           params: { type: "object", properties: { ad_id: idSchema("The ad.") } },
-          response: { 200: adSchema, ...problemResponses(400, 401, 403, 404, 503) },
+          response: { 200: adSchema, ...problemResponses(400, 401, 403, 404, 429, 503) },
         },
       },
       async (request) => {
@@ -83,7 +86,9 @@ export function adsRoutes(deps: AdsDeps): FastifyPluginAsync {
         }
         const key = idKeyOf(adId);
         const ad = (await catalogue.load([key])).get(key);
-        if (ad === undefined) throw new HttpProblem(404, "NOT_FOUND", `ad ${adId} is not in the catalogue`);
+        const { advertisers } = accessOf(request);
+        if (ad === undefined || (advertisers !== "all" && !advertisers.has(ad.advertiserId)))
+          throw new HttpProblem(404, "NOT_FOUND", `ad ${adId} is not in the catalogue`);
         return adToJson(ad);
       },
     );
@@ -111,7 +116,7 @@ export function adsRoutes(deps: AdsDeps): FastifyPluginAsync {
           security,
           consumes: ["application/x-ndjson"],
           produces: ["application/x-ndjson"],
-          response: problemResponses(400, 401, 403),
+          response: problemResponses(400, 401, 403, 429),
         },
       },
       async (request, reply) => {

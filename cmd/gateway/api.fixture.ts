@@ -28,10 +28,14 @@ export async function createTestApi(options: FixtureOptions = {}) {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const catalogue = options.catalogue ?? createMemoryCatalogue();
   const logger = options.logger ?? silentLogger;
-  const { authenticate } = createAuthenticator(createMemoryKeyStore(), [
-    { key: "admin-key", name: "admin", scopes: ["admin"] },
-    { key: "placement-key", name: "ad server", scopes: ["placement"] },
-  ]);
+  const { authenticate } = createAuthenticator({
+    store: createMemoryKeyStore(),
+    clock: systemClock,
+    givenKeys: [
+      { key: "admin-key", name: "admin", scopes: ["admin"] },
+      { key: "placement-key", name: "ad server", scopes: ["placement"] },
+    ],
+  });
   const codec = await createTokenCodec(generateKeys(randomBytes));
   const table = addGeneration(emptyTable(systemClock.now()), { shardCount: 4 }, systemClock.now(), limits);
   const placement = createPlacementService({

@@ -141,8 +141,8 @@ describe("keys", () => {
   });
 
   test("a caller without a key has the anonymous scopes, one with a wrong key nothing", async () => {
-    const { app, requireScope } = await createTestApi({ anonymousScopes: ["report"] });
-    app.get("/report", { onRequest: requireScope("report") }, async (request) => request.principal);
+    const { app, requireScope } = await createTestApi({ anonymousScopes: ["read"] });
+    app.get("/report", { onRequest: requireScope("read") }, async (request) => request.principal);
     app.get("/submit", { onRequest: requireScope("submit") }, async () => "no");
     expect((await app.inject("/report")).json()).toMatchObject({ name: "anonymous" });
     expectProblem(await app.inject("/submit"), 401, "UNAUTHENTICATED");

@@ -106,7 +106,12 @@ export async function openGateway(
   };
 }
 
-const principal = (keyId: string, scopes: readonly Scope[]): Principal => ({ keyId, name: keyId, scopes });
+const principal = (keyId: string, scopes: readonly Scope[]): Principal => ({
+  keyId,
+  name: keyId,
+  scopes,
+  advertisers: "all",
+});
 const PRINCIPALS = new Map([
   ["admin-key", principal("a", ["admin"])],
   ["submit-key", principal("s", ["submit"])],

@@ -19,6 +19,8 @@ import type { ClickServer, HttpHandler } from "../../actors/adapters/http/click-
 import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
 import type { ServerFiles } from "../../actors/adapters/tls/material.ts";
 import type { Limits } from "../../actors/core/limits.ts";
+import type { Audit } from "../../actors/keys/audit.ts";
+import type { KeyLimits } from "../../actors/keys/key-limits.ts";
 import type { Authenticate } from "../../actors/keys/authenticate.ts";
 import type { PlacementService } from "../../actors/placement/service.ts";
 import type { Catalogue } from "../../actors/ports/catalogue.ts";
@@ -39,6 +41,8 @@ export interface GatewayDeps {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly authenticate: Authenticate;
+  readonly keyLimits?: KeyLimits;
+  readonly audit?: Pick<Audit, "note">;
   readonly placement: PlacementService;
   /** While false, clicks over HTTP are answered 503; without it they are always taken. */
   readonly isOpen?: () => boolean;
@@ -75,8 +79,9 @@ export interface Gateway {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { shardPort, catalogue, codec, routing, limits, clock, authenticate, placement, logger } = deps;
-  const { certificates } = deps;
+  const { shardPort, catalogue, codec, routing, limits, clock, placement, logger } = deps;
+  const { certificates, authenticate, keyLimits, audit } = deps;
+  const callers = { authenticate, keyLimits, audit };
   const intake = createIntake({
     codec,
     routing,
@@ -91,8 +96,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     load: (adIds) => withDeadline(clock, limits.catalogueDeadlineMs, "the catalogue", catalogue.load(adIds)),
     submit: (part) => shardPort.submit(part),
   });
-  const clickService = createClickService({ batches, authenticate, clock, limits, logger });
-  const placementHandlers = createPlacementHandlers({ placement, authenticate, limits, logger });
+  const clickService = createClickService({ ...callers, batches, clock, limits, logger });
+  const placementHandlers = createPlacementHandlers({ ...callers, placement, limits, logger });
   const grpcServer = createGrpcServer({
     services: [
       clickService,

@@ -1,6 +1,6 @@
 /** Placement over HTTP: signed impressions for a page or an ad server. */
 import type { FastifyPluginAsync } from "fastify";
-import type { RequireScope } from "../../actors/adapters/http/auth.ts";
+import { accessOf, type RequireScope } from "../../actors/adapters/http/auth.ts";
 import { invalidInput } from "../../actors/adapters/http/problem.ts";
 import { formatUuid, parseU64 } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
@@ -32,7 +32,7 @@ export function impressionsRoutes(deps: ImpressionsDeps): FastifyPluginAsync {
               count: { type: "integer", minimum: 1, maximum: deps.limits.impressionsMaxCount, default: 1 },
             },
           },
-          response: { 200: responseSchema, ...problemResponses(400, 401, 403, 404, 503) },
+          response: { 200: responseSchema, ...problemResponses(400, 401, 403, 404, 429, 503) },
         },
       },
       async (request, reply) => {
@@ -40,7 +40,11 @@ export function impressionsRoutes(deps: ImpressionsDeps): FastifyPluginAsync {
         if (adId === undefined) {
           throw invalidInput([{ field: "ad_id", reason: "must be an unsigned 64-bit decimal number" }]);
         }
-        const issued = await deps.placement.issueImpressions({ adId, count: request.body.count });
+        const issued = await deps.placement.issueImpressions({
+          adId,
+          count: request.body.count,
+          ...accessOf(request),
+        });
         reply.header("cache-control", "no-store");
         return {
           impressions: issued.impressions.map((each) => ({

@@ -10,9 +10,11 @@ import { keysRoutes } from "./keys-routes.ts";
 
 async function keysApi() {
   const keys = createMemoryKeyStore();
-  const authenticator = createAuthenticator(keys, [
-    { name: "admin", key: "the-admin-key", scopes: ["admin"] },
-  ]);
+  const authenticator = createAuthenticator({
+    store: keys,
+    clock: systemClock,
+    givenKeys: [{ name: "admin", key: "the-admin-key", scopes: ["admin"] }],
+  });
   const { app, requireScope } = createApi({
     limits: DEFAULT_LIMITS,
     logger: silentLogger,
@@ -21,7 +23,16 @@ async function keysApi() {
     authenticate: authenticator.authenticate,
     readiness: () => [],
   });
-  app.register(keysRoutes({ keys, authenticator, requireScope, clock: systemClock, random: systemRandom }));
+  app.register(
+    keysRoutes({
+      keys,
+      authenticator,
+      requireScope,
+      clock: systemClock,
+      random: systemRandom,
+      limits: DEFAULT_LIMITS,
+    }),
+  );
   await app.ready();
   const call = (method: "GET" | "POST" | "DELETE", url: string, key: string, payload?: object) =>
     app.inject({ method, url, headers: { authorization: `Bearer ${key}` }, ...(payload && { payload }) });

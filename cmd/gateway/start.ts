@@ -26,6 +26,7 @@ import { assertServing, observeReplica, openCatalogue, openCopy, openKeys } from
 import { createProgramApi } from "../lib/serve.ts";
 import { openShardRouting } from "../lib/shard-routing.ts";
 import { adsRoutes } from "./ads-routes.ts";
+import { auditRoutes } from "./audit-routes.ts";
 import type { GatewayConfig } from "./config.ts";
 import { watchClock } from "./clock-watch.ts";
 import { createGateway } from "./gateway.ts";
@@ -35,6 +36,7 @@ import { countedPort, serveReports } from "./report.ts";
 import { observeSpill } from "./spill-metrics.ts";
 import { openSpool } from "./spooling.ts";
 import { readTokenCodec } from "./token-codec.ts";
+import { whoamiRoutes } from "./whoami-routes.ts";
 
 export async function startGateway(program: Program<GatewayConfig>): Promise<Record<string, number>> {
   const { clock, config, life, limits, logger, metrics, random } = program;
@@ -92,15 +94,18 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
   const reporting = { offered, stats: spilling.stats, drainer };
   const internalPort = await serveReports(program, certificates.programs, reporting);
 
-  const { authenticator } = keys;
+  const { audit, authenticator, keyLimits } = keys;
   const { authenticate } = authenticator;
+  const auth = { authenticate, keyLimits, audit };
   let boundPort = config.httpPort;
   const publicUrl = () => config.publicUrl ?? urlOf(host, boundPort, certificates.public && "https");
   const table = () => routing.table;
   const placement = createPlacementService({ catalogue, clock, codec, random, limits, publicUrl, table });
-  const { app, requireScope } = createProgramApi(program, authenticate);
+  const { app, requireScope } = createProgramApi(program, auth);
   app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
-  app.register(keysRoutes({ keys: keys.store, authenticator, requireScope, clock, random }));
+  app.register(keysRoutes({ keys: keys.store, authenticator, requireScope, clock, random, limits }));
+  app.register(whoamiRoutes({ requireScope }));
+  app.register(auditRoutes({ audit, requireScope, limits }));
   app.register(impressionsRoutes({ placement, requireScope, limits }));
   await app.ready();
   life.onStop("the API", () => app.close());
@@ -114,7 +119,7 @@ export async function startGateway(program: Program<GatewayConfig>): Promise<Rec
     routing: table,
     limits,
     clock,
-    authenticate,
+    ...auth,
     placement,
     isClockOff: () => clockWatch.isOff,
     keepsUnrouted: true,

@@ -9,7 +9,11 @@ import {
 import { createReplicatedCatalogue } from "../../actors/catalogue/replicated.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { idKeyOf } from "../../actors/core/ids.ts";
+import { openFileAudit, type FileAudit } from "../../actors/adapters/audit/file-audit.ts";
+import { createKeyLimits } from "../../actors/adapters/rate-limit/key-limits.ts";
 import { createAuthenticator, type Authenticator } from "../../actors/keys/authenticate.ts";
+import type { KeyLimits } from "../../actors/keys/key-limits.ts";
+import { startKeyUses } from "../../actors/keys/key-uses.ts";
 import { createReplicatedKeys } from "../../actors/keys/replicated.ts";
 import type { KeyStore } from "../../actors/ports/key-store.ts";
 import type { Ad, Catalogue } from "../../actors/ports/catalogue.ts";
@@ -95,6 +99,8 @@ export interface OpenKeys {
   readonly store: KeyStore;
   readonly replica: Replica;
   readonly authenticator: Authenticator;
+  readonly keyLimits: KeyLimits;
+  readonly audit: FileAudit;
 }
 
 /**
@@ -123,7 +129,21 @@ export async function openKeys(
     logger,
   });
   const given = adminKey === undefined ? [] : [{ name: "admin", key: adminKey, scopes: ["admin"] as const }];
-  const authenticator = createAuthenticator(store, given);
   life.onStop("the API keys", () => store.replica.stop());
-  return { store, replica: store.replica, authenticator };
+  const uses = startKeyUses({ store, limits, clock, logger });
+  life.onStop("when keys were last used", () => uses.stop());
+  const authenticator = createAuthenticator({
+    store,
+    givenKeys: given,
+    clock,
+    used: (keyId, nowMs) => uses.used(keyId, nowMs),
+  });
+  const audit = await openFileAudit({
+    dir: dataDir === undefined ? undefined : path.join(dataDir, "audit"),
+    limits,
+    clock,
+    logger,
+  });
+  life.onStop("the audit log", () => audit.flush());
+  return { store, replica: store.replica, authenticator, keyLimits: createKeyLimits(limits), audit };
 }

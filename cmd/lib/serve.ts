@@ -1,16 +1,16 @@
 /** HTTP of programs other than the gateway's clicks: the API's framework with a server of its own. */
 import type { FastifyInstance } from "fastify";
+import type { AuthDeps } from "../../actors/adapters/http/auth.ts";
 import { createApi, type Api } from "../../actors/adapters/http/api.ts";
 import type { Certificates } from "../../actors/adapters/tls/certificates.ts";
 import type { ServerFiles } from "../../actors/adapters/tls/material.ts";
-import type { Authenticate } from "../../actors/keys/authenticate.ts";
 import { listenError } from "../../actors/runtime/listen-error.ts";
 import type { Program } from "./program.ts";
 
 /** /healthz, /startupz, /readyz, /metrics and /openapi.json; more routes can be registered until it listens. */
 export function createProgramApi(
   program: Program<unknown>,
-  authenticate: Authenticate = () => undefined,
+  auth: AuthDeps = { authenticate: () => undefined },
   /** With: the server that `listenHttp` makes speaks HTTPS, with anyone. */
   certificates?: Certificates<ServerFiles>,
 ): Api {
@@ -20,7 +20,7 @@ export function createProgramApi(
     logger,
     metrics,
     version,
-    authenticate,
+    ...auth,
     readiness: life.readiness,
     isUp: () => life.isUp,
   };

@@ -80,3 +80,20 @@ export async function loadAdminKey(
   await writeWhole(path, `${key}\n`);
   return { key, path };
 }
+
+/** The keys with which a visitor of the demo reads each advertiser's reports, by advertiser; kept as the admin's is. */
+export async function loadDemoKeys(
+  dataDir: string,
+  advertiserIds: readonly bigint[],
+  random: RandomBytes,
+): Promise<ReadonlyMap<bigint, string>> {
+  const file = join(dataDir, "demo-keys.json");
+  const text = await readIfThere(file);
+  const kept = text === undefined ? {} : inFile(file, () => ({ ...(JSON.parse(text) as object) }));
+  const known = new Map(Object.entries(kept as Readonly<Record<string, string>>));
+  const keys = new Map(advertiserIds.map((id) => [id, known.get(String(id)) ?? generateKey(random)]));
+  const written = Object.fromEntries([...keys].map(([id, key]) => [String(id), key]));
+  const wanted = `${JSON.stringify(written, null, 2)}\n`;
+  if (wanted !== text) await writeWhole(file, wanted);
+  return keys;
+}

@@ -18,7 +18,7 @@ import { startRollups } from "../../actors/adapters/clickhouse/rollups.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
-import { createApi } from "../../actors/adapters/http/api.ts";
+import { createApi, type Route } from "../../actors/adapters/http/api.ts";
 import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
 import { openRocksKeyStore } from "../../actors/adapters/rocksdb/key-store.ts";
 import { rocksShardStores } from "../../actors/adapters/rocksdb/shard-store.ts";
@@ -27,7 +27,6 @@ import { messageOf } from "../../actors/core/errors.ts";
 import { idKeyOf } from "../../actors/core/ids.ts";
 import { assertLimits, type Limits } from "../../actors/core/limits.ts";
 import { createDeadLetters } from "../../actors/dead-letters/dead-letters.ts";
-import { createAuthenticator } from "../../actors/keys/authenticate.ts";
 import { createPlacementService } from "../../actors/placement/service.ts";
 import { withDeadline } from "../../actors/runtime/deadline.ts";
 import type { Clock, RandomBytes } from "../../actors/runtime/clock.ts";
@@ -38,9 +37,11 @@ import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.
 import { shardsEver } from "../../actors/routing/table.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
+import { auditRoutes } from "../gateway/audit-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { impressionsRoutes } from "../gateway/impressions-routes.ts";
 import { keysRoutes } from "../gateway/keys-routes.ts";
+import { whoamiRoutes } from "../gateway/whoami-routes.ts";
 import { prepareDataDir } from "../lib/data-dir.ts";
 import { urlOf } from "../lib/public-url.ts";
 import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
@@ -48,6 +49,7 @@ import { adListRoutes } from "../query/ad-list-routes.ts";
 import { clusterRoutes } from "../query/cluster-routes.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
+import { openAccess } from "./access.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
@@ -81,6 +83,10 @@ export interface Local {
   readonly clickhouseUrl: string;
   /** Where the admin's key is kept; undefined when it was given. */
   readonly adminKeyPath: string | undefined;
+  /** With the demo: a key of scope read for each of its advertisers. */
+  readonly demoKeys: readonly { readonly advertiser: string; readonly key: string }[];
+  /** Every route of its HTTP API. */
+  readonly routes: readonly Route[];
   /** Drains and stops everything. */
   close(): Promise<void>;
 }
@@ -205,15 +211,19 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     const endOf = (shard: number) => host.actors.get(shard)?.state.nextOffset;
     observeRawTable(metrics, shards, endOf, () => ingester.progress());
     const adminKeyText = config.adminKey ?? adminKey!.key;
-    const authenticator = createAuthenticator(keyStore, [
-      { name: "admin", key: adminKeyText, scopes: ["admin"] },
-    ]);
+    const access = await openAccess(deps, keyStore, adminKeyText);
+    closing(() => access.close());
+    const { audit, authenticator, keyLimits } = access;
+    const { authenticate } = authenticator;
     const api = createApi({
       limits,
       logger,
       metrics,
       version: deps.version,
-      authenticate: authenticator.authenticate,
+      authenticate,
+      anonymousScopes: config.openReports ? ["read"] : [],
+      keyLimits,
+      audit,
       readiness: () => [...(state === "ready" ? [] : [state]), ...host.faults, ...tables.faults()],
     });
     const shardPort = createDirectShardPort({
@@ -242,9 +252,11 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     const { app, requireScope } = api;
     app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
-    app.register(keysRoutes({ keys: keyStore, authenticator, requireScope, clock, random }));
+    app.register(keysRoutes({ keys: keyStore, authenticator, requireScope, clock, random, limits }));
+    app.register(whoamiRoutes({ requireScope }));
+    app.register(auditRoutes({ audit, requireScope, limits }));
     app.register(impressionsRoutes({ placement, requireScope, limits }));
-    const authorise = config.openReports ? () => Promise.resolve() : requireScope("report");
+    const authorise = requireScope("read");
     const ownerOf = async (adId: bigint) => {
       const key = idKeyOf(adId);
       return catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
@@ -283,7 +295,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       routing: () => routing,
       limits,
       clock,
-      authenticate: authenticator.authenticate,
+      authenticate,
+      keyLimits,
+      audit,
       placement,
       httpHandler: (request, response) => void app.routing(request, response),
       logger,
@@ -299,6 +313,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       grpcAddress: new URL(urlOf(config.host, bound.grpcPort)).host,
       clickhouseUrl: engine.url,
       adminKeyPath: adminKey?.path,
+      demoKeys: access.demoKeys,
+      routes: api.routes,
       close: async () => {
         state = "draining";
         await gateway.drain();

@@ -42,6 +42,7 @@ try {
   say(`  gRPC        ${local.grpcAddress}`);
   say(`  ClickHouse  ${local.clickhouseUrl}`);
   if (local.adminKeyPath !== undefined) say(`  admin key   in ${local.adminKeyPath}`);
+  for (const { advertiser, key } of local.demoKeys) say(`  read key    ${key}  (${advertiser}, demo)`);
   say(`  data        ${config.dataDir}`);
 
   let stopping = false;

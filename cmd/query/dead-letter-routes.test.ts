@@ -38,7 +38,7 @@ function openApp(replays: ReplayRecord) {
     limits: DEFAULT_LIMITS,
     logger: silentLogger,
     metrics: createMetrics({ process: false }),
-    authenticate: () => ({ keyId: "k", name: "admin", scopes: ["admin"] }),
+    authenticate: () => ({ keyId: "k", name: "admin", scopes: ["admin"], advertisers: "all" }),
     readiness: () => [],
     version: "0",
   });

@@ -10,6 +10,8 @@ import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
+import { auditRoutes } from "../gateway/audit-routes.ts";
+import { whoamiRoutes } from "../gateway/whoami-routes.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
@@ -38,13 +40,18 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
 
   const { app, requireScope } = createProgramApi(
     program,
-    keys.authenticator.authenticate,
+    {
+      authenticate: keys.authenticator.authenticate,
+      anonymousScopes: config.openReports ? ["read"] : [],
+      keyLimits: keys.keyLimits,
+      audit: keys.audit,
+    },
     certificates.public,
   );
   const inUse = () => shardsInUse(routing.table, clock.now(), limits);
   registerReportRoutes(app, {
     reports: createReports({ clickhouse, limits, shards: inUse }),
-    authorise: config.openReports ? () => Promise.resolve() : requireScope("report"),
+    authorise: requireScope("read"),
     clock,
     limits,
     ...(replicated !== undefined && { ownerOf: replicated.ownerOf }),
@@ -72,6 +79,8 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   app.register(
     clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
   );
+  app.register(whoamiRoutes({ requireScope }));
+  app.register(auditRoutes({ audit: keys.audit, requireScope, limits }));
   life.onStop("HTTP", () => app.close());
   const httpPort = await listenHttp(app, config.host, config.httpPort, "--http-port");
   life.comeUp();

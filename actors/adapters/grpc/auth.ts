@@ -1,10 +1,58 @@
 /** Who calls: the key in the call's metadata, `authorization: Bearer KEY`. */
-import { AdtallyError } from "../../core/errors.ts";
+import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
 import { permits } from "../../keys/api-key.ts";
 import { bearerOf } from "../../keys/authenticate.ts";
 import type { Metadata } from "@grpc/grpc-js";
+import type { Audit } from "../../keys/audit.ts";
+import type { KeyLimits } from "../../keys/key-limits.ts";
 import type { Authenticate } from "../../keys/authenticate.ts";
 import type { Principal, Scope } from "../../ports/key-store.ts";
+
+/** What a service needs to know its callers. */
+export interface Callers {
+  readonly authenticate: Authenticate;
+  readonly keyLimits?: KeyLimits | undefined;
+  readonly audit?: Pick<Audit, "note"> | undefined;
+}
+
+/**
+ * The caller of `method` (its full name), who may, and has not called too often. A refusal is told
+ * to the audit log. @throws UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED
+ */
+export async function admit(
+  metadata: Metadata,
+  { authenticate, keyLimits, audit }: Callers,
+  scope: Scope,
+  method: string,
+): Promise<Principal> {
+  let caller: Principal | undefined;
+  try {
+    caller = callerOf(metadata, authenticate);
+    const admitted = assertPermits(caller, scope);
+    await keyLimits?.take(admitted.keyId, scope);
+    return admitted;
+  } catch (error) {
+    noteRefusal(audit, caller, method, error);
+    throw error;
+  }
+}
+
+export function noteRefusal(
+  audit: Pick<Audit, "note"> | undefined,
+  caller: Principal | undefined,
+  method: string,
+  error: unknown,
+): void {
+  audit?.note({
+    keyId: caller?.keyId,
+    keyName: caller?.name,
+    method: "GRPC",
+    route: method,
+    path: method,
+    status: isAdtallyError(error) ? error.code : "INTERNAL",
+    outcome: "refused",
+  });
+}
 
 /**
  * The caller, or undefined when the call carries no key.
@@ -22,15 +70,17 @@ export function callerOf(metadata: Metadata, authenticate: Authenticate): Princi
 }
 
 /** @throws UNAUTHENTICATED, PERMISSION_DENIED */
-export function assertScope(metadata: Metadata, authenticate: Authenticate, scope: Scope): void {
-  const caller = callerOf(metadata, authenticate);
+export function assertScope(metadata: Metadata, authenticate: Authenticate, scope: Scope): Principal {
+  return assertPermits(callerOf(metadata, authenticate), scope);
+}
+
+function assertPermits(caller: Principal | undefined, scope: Scope): Principal {
   if (caller === undefined) {
     throw new AdtallyError(
       "UNAUTHENTICATED",
       `this call needs a key of scope "${scope}": authorization: Bearer KEY`,
     );
   }
-  if (!permits(caller, scope)) {
-    throw new AdtallyError("PERMISSION_DENIED", `key ${caller.keyId} has no scope "${scope}"`);
-  }
+  if (permits(caller, scope)) return caller;
+  throw new AdtallyError("PERMISSION_DENIED", `key ${caller.keyId} has no scope "${scope}"`);
 }

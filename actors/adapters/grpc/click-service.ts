@@ -10,10 +10,12 @@
  *  K3 A refused batch does not end its stream; malformed bytes do, once every batch before them
  *     has been answered.
  *  K4 A drained stream reads nothing more, answers what it took, and ends with UNAVAILABLE.
+ *  K5 A stream's key is asked for again every `keyRecheckMs` in which batches come: one that was
+ *     revoked or has expired ends its stream.
  */
 import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
 import { permits } from "../../keys/api-key.ts";
-import { callerOf } from "./auth.ts";
+import { callerOf, noteRefusal, type Callers } from "./auth.ts";
 import {
   decodeClickBatch,
   decodeSubmitClick,
@@ -27,14 +29,12 @@ import { batchRefusalOf, isDefect, statusOf } from "./status.ts";
 import type { Metadata, ServerDuplexStream, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
 import type { BatchIntake, BatchOutcomes, BatchSource } from "../../intake/batch.ts";
-import type { Authenticate } from "../../keys/authenticate.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { GrpcService } from "./server.ts";
 
-export interface ClickServiceDeps {
+export interface ClickServiceDeps extends Callers {
   readonly batches: BatchIntake;
-  readonly authenticate: Authenticate;
   readonly clock: Pick<Clock, "now">;
   readonly limits: Limits;
   readonly logger: Logger;
@@ -44,14 +44,25 @@ type Unary = (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer
 type ClickStream = ServerDuplexStream<Buffer, Buffer>;
 
 export function createClickService(deps: ClickServiceDeps): GrpcService {
-  const { batches, authenticate, clock, limits, logger } = deps;
+  const { batches, authenticate, keyLimits, audit, clock, limits, logger } = deps;
   const policy = { overloadRetryAfterMs: limits.overloadRetryAfterMs };
   const streams = new Set<{ finish(error?: AdtallyError): void }>();
   let inFlightBytes = 0;
 
-  function isTrusted(metadata: Metadata): boolean {
-    const caller = callerOf(metadata, authenticate);
-    return caller !== undefined && permits(caller, "submit");
+  /** The id of the key by which click ids are believed; undefined without one, where tokens alone are. */
+  function trustOf(metadata: Metadata, method: string): string | undefined {
+    try {
+      const caller = callerOf(metadata, authenticate);
+      return caller !== undefined && permits(caller, "submit") ? caller.keyId : undefined;
+    } catch (error) {
+      noteRefusal(audit, undefined, `/adtally.v1.ClickService/${method}`, error);
+      throw error;
+    }
+  }
+
+  /** @throws RATE_LIMITED; callers without a key are not counted. */
+  async function spend(keyId: string | undefined): Promise<void> {
+    if (keyId !== undefined) await keyLimits?.take(keyId, "submit");
   }
 
   /** Runs `work` while `bytes` count against K2. */
@@ -75,15 +86,20 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
     return `${count} clicks in one batch; send at most ${limits.batchMaxClicks}`;
   }
 
-  function unary(decode: (bytes: Buffer) => BatchSource, encode: (outcomes: BatchOutcomes) => Buffer): Unary {
+  function unary(
+    method: string,
+    decode: (bytes: Buffer) => BatchSource,
+    encode: (outcomes: BatchOutcomes) => Buffer,
+  ): Unary {
     return (call, reply) => {
       const bytes = call.request;
       const answer = async () => {
-        const trusted = isTrusted(call.metadata);
+        const keyId = trustOf(call.metadata, method);
+        await spend(keyId);
         const source = decode(bytes);
         if (source.count > limits.batchMaxClicks)
           throw new AdtallyError("INPUT_INVALID", tooMany(source.count));
-        return take(source, trusted);
+        return take(source, keyId !== undefined);
       };
       admitted(bytes.length, answer).then(
         (outcomes) => reply(null, encode(outcomes)),
@@ -96,7 +112,7 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
   }
 
   /** The result of one batch, or its refusal. @throws INPUT_INVALID where the bytes are no ClickBatch */
-  async function answerBatch(bytes: Buffer, trusted: boolean): Promise<Buffer> {
+  async function answerBatch(bytes: Buffer, keyId: string | undefined): Promise<Buffer> {
     const batch = decodeClickBatch(bytes);
     if (batch.count > limits.batchMaxClicks) {
       return encodeBatchRefusal(batch.batchId, {
@@ -106,7 +122,9 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
       });
     }
     try {
-      return encodeBatchResult(batch.batchId, await admitted(bytes.length, () => take(batch, trusted)));
+      await spend(keyId);
+      const taken = await admitted(bytes.length, () => take(batch, keyId !== undefined));
+      return encodeBatchResult(batch.batchId, taken);
     } catch (error) {
       if (isAdtallyError(error, "INPUT_INVALID")) throw error;
       if (isDefect(error)) logger.error({ error }, "a batch of clicks failed");
@@ -115,9 +133,10 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
   }
 
   function streamClicks(call: ClickStream): void {
-    let trusted: boolean;
+    let keyId: string | undefined;
+    let askedAtMs = clock.now();
     try {
-      trusted = isTrusted(call.metadata);
+      keyId = trustOf(call.metadata, "StreamClicks");
       if (streams.size >= limits.grpcMaxClickStreams) {
         throw new AdtallyError(
           "OVERLOADED",
@@ -154,9 +173,19 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
     call.on("end", () => stream.finish());
     call.on("data", (bytes: Buffer) => {
       if (finishing) return;
+      const nowMs = clock.now();
+      if (keyId !== undefined && Math.abs(nowMs - askedAtMs) >= limits.keyRecheckMs) {
+        try {
+          keyId = trustOf(call.metadata, "StreamClicks");
+          askedAtMs = nowMs;
+        } catch (error) {
+          stream.finish(error);
+          return;
+        }
+      }
       underWay += 1;
       if (underWay >= limits.streamWindowBatches) call.pause();
-      answerBatch(bytes, trusted).then(
+      answerBatch(bytes, keyId).then(
         (result) => call.write(result, settled),
         (error: unknown) => {
           underWay -= 1;
@@ -170,8 +199,8 @@ export function createClickService(deps: ClickServiceDeps): GrpcService {
     name: "ClickService",
     raw: true,
     handlers: {
-      SubmitClick: unary(decodeSubmitClick, encodeSubmitClickResponse),
-      SubmitClicks: unary(decodeSubmitClicks, encodeSubmitClicksResponse),
+      SubmitClick: unary("SubmitClick", decodeSubmitClick, encodeSubmitClickResponse),
+      SubmitClicks: unary("SubmitClicks", decodeSubmitClicks, encodeSubmitClicksResponse),
       StreamClicks: streamClicks,
     },
     /** Ends every open stream as K4 says. */

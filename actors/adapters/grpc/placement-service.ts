@@ -2,7 +2,8 @@
  * PlacementService over gRPC: a thin shell around actors/placement/service.ts. Served raw, and
  * decoded here: grpc-js tells a caller of malformed bytes that the fault was ours (INTERNAL).
  */
-import { assertScope } from "./auth.ts";
+import { advertisersOf } from "../../keys/api-key.ts";
+import { admit, type Callers } from "./auth.ts";
 import { loadProtos, serviceOf } from "./protos.ts";
 import { isDefect, statusOf } from "./status.ts";
 import { malformed } from "./wire.ts";
@@ -13,7 +14,6 @@ import type {
   sendUnaryData,
 } from "@grpc/grpc-js";
 import type { Limits } from "../../core/limits.ts";
-import type { Authenticate } from "../../keys/authenticate.ts";
 import type { PlacementService } from "../../placement/service.ts";
 import type { Logger } from "../../runtime/log.ts";
 
@@ -32,15 +32,16 @@ interface Response {
   }[];
 }
 
-export interface PlacementHandlerDeps {
+const METHOD = "/adtally.v1.PlacementService/IssueImpressions";
+
+export interface PlacementHandlerDeps extends Callers {
   readonly placement: PlacementService;
-  readonly authenticate: Authenticate;
   readonly limits: Pick<Limits, "overloadRetryAfterMs">;
   readonly logger: Logger;
 }
 
 export function createPlacementHandlers(deps: PlacementHandlerDeps): UntypedServiceImplementation {
-  const { placement, authenticate, limits, logger } = deps;
+  const { placement, limits, logger } = deps;
   const { requestDeserialize, responseSerialize } = serviceOf(loadProtos(), "PlacementService")[
     "IssueImpressions"
   ] as MethodDefinition<Request, Response>;
@@ -54,9 +55,9 @@ export function createPlacementHandlers(deps: PlacementHandlerDeps): UntypedServ
   }
 
   async function issue({ metadata, request }: ServerUnaryCall<Buffer, Buffer>): Promise<Buffer> {
-    assertScope(metadata, authenticate, "placement");
+    const advertisers = advertisersOf(await admit(metadata, deps, "placement", METHOD));
     const { adId, count } = decode(request);
-    return responseSerialize(await placement.issueImpressions({ adId: BigInt(adId), count }));
+    return responseSerialize(await placement.issueImpressions({ adId: BigInt(adId), count, advertisers }));
   }
 
   return {

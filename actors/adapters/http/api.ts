@@ -43,6 +43,13 @@ export interface Api {
   readonly app: FastifyInstance;
   /** For the `onRequest` of routes that need a key. */
   readonly requireScope: RequireScope;
+  /** All that is registered, once the app is ready; for the test that walks them all. */
+  readonly routes: readonly Route[];
+}
+
+export interface Route {
+  readonly method: string;
+  readonly url: string;
 }
 
 // The longest parameter of any route is a dead letter's name; ids are at most 36 characters.
@@ -63,6 +70,10 @@ export function createApi(deps: ApiDeps): Api {
   app.setNotFoundHandler((request, reply) => sendProblem(routeNotFound(request), request, reply, logger));
   takeJson(app);
   app.addHook("onRequest", async (request) => refuseBadUrl(request.url));
+  const routes: Route[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const each of [method].flat()) routes.push({ method: each, url });
+  });
   const requireScope = createRequireScope(app, deps);
 
   app.register(swagger, {
@@ -82,7 +93,7 @@ export function createApi(deps: ApiDeps): Api {
   });
   measureRequests(app, deps.metrics);
   app.register(systemRoutes(deps));
-  return { app, requireScope };
+  return { app, requireScope, routes };
 }
 
 function createFastify(

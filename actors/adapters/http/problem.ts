@@ -76,6 +76,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   INPUT_INVALID: 400,
   NOT_FOUND: 404,
   PERMISSION_DENIED: 403,
+  RATE_LIMITED: 429,
   UNAUTHENTICATED: 401,
 };
 
@@ -125,18 +126,21 @@ function internal(cause: unknown): HttpProblem {
 
 function fromAdtally(error: AdtallyError): HttpProblem {
   const status = STATUS_OF[error.code];
-  if (status !== undefined) return new HttpProblem(status, error.code, error.message, { cause: error });
+  const retryAfterS = String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1_000) / 1_000)));
+  if (status !== undefined) {
+    const headers = status === 429 ? { "retry-after": retryAfterS } : {};
+    return new HttpProblem(status, error.code, error.message, { cause: error, headers });
+  }
   if (error.code === "COUNT_SINK_REJECTED") {
     const detail =
       "ClickHouse refuses what this needs: it stays so until mended. GET /readyz and the log say what to do";
     return new HttpProblem(503, error.code, detail, { cause: error });
   }
   if (error.after !== "retry") return internal(error);
-  const retryAfterS = Math.max(1, Math.ceil((error.retryAfterMs ?? 1_000) / 1_000));
   const detail = `not possible for the moment; try again in ${retryAfterS} s`;
   return new HttpProblem(503, error.code, detail, {
     cause: error,
-    headers: { "retry-after": String(retryAfterS) },
+    headers: { "retry-after": retryAfterS },
   });
 }
 

@@ -11,5 +11,11 @@ export function createMemoryKeyStore(): KeyStore {
       return false;
     },
     list: () => [...records.values()],
+    noteUses: async (uses) => {
+      for (const [digest, record] of records) {
+        const lastUsedAtMs = uses.get(record.keyId);
+        if (lastUsedAtMs !== undefined) records.set(digest, { ...record, lastUsedAtMs });
+      }
+    },
   };
 }

@@ -8,7 +8,7 @@ import { openRocksKeyStore } from "./key-store.ts";
 test("keys outlive a restart, can be removed, and never stand on disk in clear", async () => {
   const dir = await mkdtemp(join(tmpdir(), "adtally-keys-"));
   const first = await openRocksKeyStore(dir);
-  const record = keyRecord("adk_find-me-on-disk", "ci", ["report", "submit"], 5);
+  const record = keyRecord("adk_find-me-on-disk", "ci", ["read", "submit"], 5);
   await first.add(record);
   await first.add(keyRecord("adk_other", "other", [], 6));
   await first.close();

@@ -3,7 +3,8 @@
  * few, and people read them.
  */
 import { AdtallyError } from "../../core/errors.ts";
-import { SCOPES, type KeyRecord, type KeyStore, type Scope } from "../../ports/key-store.ts";
+import { keyFromJson, keyToJson } from "../../keys/stored-key.ts";
+import type { KeyRecord, KeyStore } from "../../ports/key-store.ts";
 import { openRocks } from "./rocks.ts";
 
 export interface RocksKeyStore extends KeyStore {
@@ -36,30 +37,28 @@ export async function openRocksKeyStore(dir: string): Promise<RocksKeyStore> {
       return true;
     },
     list,
+    noteUses: async (uses) => {
+      const batch = rocks.batch();
+      for (const record of list()) {
+        const lastUsedAtMs = uses.get(record.keyId);
+        if (lastUsedAtMs !== undefined) batch.put(record.digest, encode({ ...record, lastUsedAtMs }));
+      }
+      // Not synced: a minute of "last used" may be lost, and nothing else is.
+      batch.write({ sync: false });
+    },
     close: () => rocks.close(),
   };
 }
 
-function encode({ keyId, name, scopes, createdAtMs }: KeyRecord): Buffer {
-  return Buffer.from(JSON.stringify({ keyId, name, scopes, createdAtMs }));
+function encode(record: KeyRecord): Buffer {
+  return Buffer.from(JSON.stringify(keyToJson(record)));
 }
 
 function decode(dir: string, digest: Buffer, value: Buffer): KeyRecord {
-  const fields: unknown = JSON.parse(value.toString());
-  if (!isStoredKey(fields)) {
-    throw new AdtallyError("STORE_CORRUPT", `${dir}: API key ${digest.toString("hex", 0, 6)} is unreadable`);
-  }
-  return { ...fields, digest: Buffer.from(digest) };
-}
-
-function isStoredKey(value: unknown): value is Omit<KeyRecord, "digest"> {
-  if (typeof value !== "object" || value === null) return false;
-  const { keyId, name, scopes, createdAtMs } = value as Record<string, unknown>;
-  return (
-    typeof keyId === "string" &&
-    typeof name === "string" &&
-    typeof createdAtMs === "number" &&
-    Array.isArray(scopes) &&
-    scopes.every((scope) => SCOPES.includes(scope as Scope))
+  const record = keyFromJson(Buffer.from(digest), { ...(JSON.parse(value.toString()) as object) });
+  if (typeof record !== "string") return record;
+  throw new AdtallyError(
+    "STORE_CORRUPT",
+    `${dir}: API key ${digest.toString("hex", 0, 6)} is unreadable: ${record}`,
   );
 }

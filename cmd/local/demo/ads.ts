@@ -74,3 +74,8 @@ export const DEMO_ADS: readonly DemoAd[] = ADVERTISERS.flatMap(
 export function demoAdOf(adId: bigint): DemoAd | undefined {
   return DEMO_ADS.find((ad) => ad.adId === adId);
 }
+
+/** Each advertiser's id and name. */
+export const DEMO_ADVERTISERS: ReadonlyMap<bigint, string> = new Map(
+  ADVERTISERS.map(({ advertiserId, advertiser }) => [advertiserId, advertiser]),
+);
