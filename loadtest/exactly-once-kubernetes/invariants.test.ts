@@ -52,8 +52,10 @@ test("while there is no node no redirect is asked for, nor of clicks that are no
 
 test("a step straddles a click that was sent before it began and again after", () => {
   const straddling = click(attempt(4_000), attempt(6_000));
-  const seen = seenDuring(step(5_000, 7_000), [straddling, click(attempt(4_000)), click(unanswered(6_500))]);
-  expect(seen).toEqual({ clicks: 2, redirects: 2, failed: 1, straddling: 1 });
+  const all = [straddling, click(attempt(4_000)), click(unanswered(6_500))];
+  const [during, cut] = [step(5_000, 7_000), step(6_550, 9_000, false)];
+  expect(seenDuring(during, [during], all)).toEqual({ clicks: 2, redirects: 2, failed: 1, straddling: 1 });
+  expect(seenDuring(during, [during, cut], all)).toMatchObject({ clicks: 2, redirects: 1, failed: 0 });
 });
 
 test("I5: a step without clicks, or without a repeat across it, proves nothing", () => {

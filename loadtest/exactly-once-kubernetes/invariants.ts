@@ -30,7 +30,7 @@ export function redirectsKept(steps: readonly Step[], all: readonly SentClick[])
 /** I5: each step had clicks under way, and clicks that came before it and again after. */
 export function stepsStraddled(steps: readonly Step[], all: readonly SentClick[]): Invariant {
   const faults = steps.flatMap((step) => {
-    const { clicks, straddling } = seenDuring(step, all);
+    const { clicks, straddling } = seenDuring(step, steps, all);
     if (clicks === 0) return [`${step.what}: no click came meanwhile`];
     return straddling === 0 ? [`${step.what}: no click was repeated across it`] : [];
   });

@@ -36,7 +36,7 @@ function hotAdLines({ played: { split, before, after, mergedMs } }: RunResult): 
 export function reportLines(seed: number, result: RunResult): readonly string[] {
   const { played, all, figures } = result;
   const rows = played.steps.map((step) => {
-    const { clicks, failed, redirects, straddling } = seenDuring(step, all);
+    const { clicks, failed, redirects, straddling } = seenDuring(step, played.steps, all);
     const took = seconds(step.untilMs - step.fromMs);
     return [step.what, took, ...[clicks, straddling].map(String), `${failed} of ${redirects}`, step.proof];
   });

@@ -4,7 +4,12 @@ import type { Kubectl } from "../../testing/kubernetes/kubectl.ts";
 const COMMANDS = [
   ["get", "clickclusters,hotadsplits"],
   ["get", "pods"],
-  ["get", "events", "--field-selector=reason!=Applied", "--sort-by=.metadata.creationTimestamp"],
+  [
+    "get",
+    "events",
+    "--field-selector=involvedObject.kind=ClickCluster,reason!=Applied",
+    "--sort-by=.metadata.creationTimestamp",
+  ],
 ] as const;
 
 export interface Screens {

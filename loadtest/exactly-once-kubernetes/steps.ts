@@ -48,7 +48,10 @@ export interface Seen {
 /** A little longer than the step itself: a connection may break when all looks well again. */
 const AFTER_MS = 2_000;
 
-export function seenDuring({ fromMs, untilMs }: Step, all: readonly SentClick[]): Seen {
+/** `steps`: all of them; what one of them excuses is not laid at another's door. */
+export function seenDuring(step: Step, steps: readonly Step[], all: readonly SentClick[]): Seen {
+  const { fromMs, untilMs } = step;
+  const others = steps.filter((each) => each !== step && !each.keepsRedirects);
   let [clicks, redirects, failed, straddling] = [0, 0, 0, 0];
   for (const { click, attempts } of all) {
     const within = attempts.filter(({ sentMs, endedMs }) => endedMs >= fromMs && sentMs < untilMs + AFTER_MS);
@@ -56,8 +59,9 @@ export function seenDuring({ fromMs, untilMs }: Step, all: readonly SentClick[])
     if (attempts.some(({ sentMs }) => sentMs < fromMs) && attempts.some(({ sentMs }) => sentMs >= fromMs))
       straddling += 1;
     if (click.kind !== "valid") continue;
-    for (const { way, answer } of within) {
-      if (way !== "http") continue;
+    for (const { way, answer, sentMs, endedMs } of within) {
+      if (way !== "http" || others.some((other) => endedMs >= other.fromMs && sentMs < other.untilMs))
+        continue;
       redirects += 1;
       if (answer !== "redirected") failed += 1;
     }

@@ -12,6 +12,8 @@ import { startProcess, type ServerCommand, type ServerProcess } from "../servers
 import { createNodeCgroup } from "./node-cgroup.ts";
 
 const READY_MS = 30_000;
+/** After a node's own routes, which have none. */
+const LAST_METRIC = "4096";
 const SCRIPT = path.join(import.meta.dirname, "node-namespace.sh");
 /** Into the cgroups named before `--`, then the command: what it starts is in them as well. */
 const IN_CGROUPS = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"';
@@ -138,9 +140,15 @@ export interface HeldAddress {
 
 /**
  * An address of this machine that is there whether a node is or not, until its process ends: on a
- * device whose other end is in a network that this process alone holds.
+ * device whose other end is in a network that this process alone holds. What is sent to `routes` goes
+ * there for as long as no node takes it, where nobody answers: it is refused in seconds, and does not
+ * leave the machine.
  */
-export async function holdAddress(device: string, address: string): Promise<HeldAddress> {
+export async function holdAddress(
+  device: string,
+  address: string,
+  routes: readonly string[],
+): Promise<HeldAddress> {
   const holder = await startProcess({
     name: `the network that holds ${address}`,
     command: "unshare",
@@ -154,9 +162,12 @@ export async function holdAddress(device: string, address: string): Promise<Held
     await disconnect(device);
   };
   try {
-    await ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", String(holder.pid));
+    const pid = String(holder.pid);
+    await ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", pid);
+    await runCommand("nsenter", ["-t", pid, "-n", "ip", "link", "set", "eth0", "up"]);
     await ip("address", "add", `${address}/32`, "dev", device);
     await ip("link", "set", device, "up");
+    for (const route of routes) await ip("route", "add", route, "dev", device, "metric", LAST_METRIC);
   } catch (error) {
     await release();
     throw error;

@@ -71,7 +71,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const network = { device: `${device}n`, hostAddress: `${subnet}.5`, address, routes };
   const newMachine = () => startMachine({ dir: state, name, packages, network });
 
-  const held = await holdAddress(device, hostAddress);
+  const held = await holdAddress(device, hostAddress, routes);
   const beside: ServerProcess[] = [];
   let machine: Machine | undefined;
   let apiServer: ApiServer | undefined;
