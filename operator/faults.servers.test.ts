@@ -143,15 +143,20 @@ describe.skipIf(lacks !== undefined)("the operator under faults", () => {
     await untilReady(cluster, "zombie", NAME);
     expect(epochOf(await state())).toBe(next.epoch);
 
-    const done = () => old.output().split('"msg":"done"').length - 1;
+    const done = () =>
+      old
+        .output()
+        .split("\n")
+        .filter((line) => line.includes('"msg":"done"'));
     const before = done();
-    expect(before).toBeGreaterThan(5);
+    expect(before.length).toBeGreaterThan(5);
     old.signal("SIGCONT");
     await old.line("leading no more");
     const leading = async () =>
       (await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()).split("\n");
     await expect.poll(leading, SOON).toContain("adtally_operator_leading 0");
-    expect(done()).toBe(before);
+    // What was under way when it was stopped was answered then, and is told of now; nothing follows it.
+    expect(done().slice(before.length + 1)).toEqual([]);
     expect(epochOf(await state())).toBe(next.epoch);
     expect((await old.stop()).code).toBe(0);
     // Of one that was asked in good order the Lease is free at once.

@@ -1,7 +1,7 @@
 /**
  * Does one of the planner's actions (plan/actions.ts), and tells of it.
  *
- *  T1 Before each write the Lease must still be ours, with a margin (E1 of lead/elector.ts).
+ *  T1 Before each write, and each event, the Lease must still be ours, with a margin (E1 of lead/elector.ts).
  *  T2 An object that is there is changed upon the version that was looked at: what another wrote since,
  *     a later leader above all, is refused as a conflict (D2 of actions.ts), and what is to be done is planned anew.
  *     A pod and a split are deleted by their uid.
@@ -114,7 +114,7 @@ async function perform(scene: Scene, action: Action): Promise<void> {
     case "set-status":
       return setStatus(scene, clickClusters, name, action.status, scene.caches.clusters.objects);
     case "emit-event":
-      return undefined;
+      return scene.term.assertHeld();
   }
 }
 
