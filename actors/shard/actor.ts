@@ -5,7 +5,7 @@
  *
  * Recovery: find where the fold begins (recovery.ts), replay the log from there to its end, serve.
  */
-import type { Block } from "../block/block.ts";
+import type { Block, LogRecord } from "../block/block.ts";
 import { AdtallyError, isAdtallyError, messageOf, type ErrorCode } from "../core/errors.ts";
 import type { ClickLog } from "../ports/click-log.ts";
 import type { SubmissionResult } from "../ports/shard-port.ts";
@@ -36,6 +36,8 @@ export interface ActorDeps extends RecoveryDeps {
   readonly onHalt: (shard: number, error: AdtallyError) => void;
   /** Told of each block once, as it is cut. */
   readonly onBlock?: (shard: number, block: Block) => void;
+  /** Told of each block as it is folded, a replay's too, with what its rows came to (fold.ts). */
+  readonly onFolded?: (shard: number, epoch: number, record: LogRecord, outcomes: Uint8Array) => void;
 }
 
 interface Caller {
@@ -270,6 +272,11 @@ export class ShardActor {
       case "expire":
         this.#rejectCaller(effect.waiting, "DEADLINE_EXCEEDED", "the log did not answer in time");
         return;
+      case "folded": {
+        const { epoch, shard } = this.#state.identity;
+        this.#deps.onFolded?.(shard, epoch, effect.record, effect.outcomes);
+        return;
+      }
       case "dead-letter":
         this.#deadLetters.write(effect.record, effect.outcomes);
         return;

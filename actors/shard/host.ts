@@ -41,6 +41,7 @@ export interface HostDeps {
   readonly defer: (run: () => void) => void;
   /** Told of each block of this host's own, as it is cut: what its shards have to do. */
   readonly onBlock?: ActorDeps["onBlock"];
+  readonly onFolded?: ActorDeps["onFolded"];
 }
 
 export class ShardHost implements ShardPort {
@@ -198,8 +199,8 @@ export class ShardHost implements ShardPort {
   }
 
   async #startShard({ shard, epoch }: HostShard): Promise<void> {
-    const { clicks, clock, deadLetters, defer, limits, logger, onBlock, random, sink, spill, stores } =
-      this.#deps;
+    const { clicks, clock, deadLetters, defer, limits, logger, random, sink, spill, stores } = this.#deps;
+    const { onBlock, onFolded } = this.#deps;
     const epochs = this.#epochs;
     const identity = {
       shard,
@@ -223,6 +224,7 @@ export class ShardHost implements ShardPort {
       defer,
       onHalt,
       ...(onBlock && { onBlock }),
+      ...(onFolded && { onFolded }),
     };
     this.#actors.set(shard, await ShardActor.start(deps));
     this.#epochs.set(shard, epoch);

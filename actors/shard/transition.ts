@@ -48,6 +48,8 @@ export type Effect =
   /** The caller gave up waiting; the rows stay, and may still be counted. */
   | { readonly kind: "expire"; readonly waiting: Waiting }
   | { readonly kind: "dead-letter"; readonly record: LogRecord; readonly outcomes: Outcomes }
+  /** This block is of the state now. */
+  | { readonly kind: "folded"; readonly record: LogRecord; readonly outcomes: Outcomes }
   | { readonly kind: "ready" }
   | { readonly kind: "halted"; readonly code: ErrorCode; readonly reason: string };
 
@@ -184,9 +186,10 @@ function appendAcked(state: ShardState, offset: number): Effect[] {
   );
   if (offset > inFlight.expectedOffset) return catchUp(state);
   const record = { ...inFlight.block, offset };
-  const effects = settle(state, inFlight, record, foldRecord(state, record, offset === inFlight.decidedAt));
+  const outcomes = foldRecord(state, record, offset === inFlight.decidedAt);
+  const effects = settle(state, inFlight, record, outcomes);
   state.phase = "ready";
-  return [...effects, ...readSpill(state)];
+  return [{ kind: "folded", record, outcomes }, ...effects, ...readSpill(state)];
 }
 
 /** Reads on in the spill, once all that was read of it is folded. */
@@ -227,6 +230,7 @@ function recordsRead(state: ShardState, records: readonly LogRecord[], atEnd: bo
   for (const record of records) {
     const own = ownBlock(state, record);
     const outcomes = foldRecord(state, record, false);
+    effects.push({ kind: "folded", record, outcomes });
     if (own === undefined) pushDeadLetter(effects, record, outcomes);
     else effects.push(...settle(state, own, record, outcomes));
   }

@@ -23,6 +23,7 @@ import { ShardHost } from "../../actors/shard/host.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
 import { kafkaConfigOf, openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followAssignment } from "../lib/followers.ts";
+import { openBus, openPublisher } from "../lib/live.ts";
 import type { Program } from "../lib/program.ts";
 import { serveAdmin } from "../lib/serve.ts";
 import { observeShards } from "../lib/shard-metrics.ts";
@@ -60,6 +61,7 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
   );
 
   const load = createHostLoad({ clock, random });
+  const live = openPublisher(program, openBus(program, states.redis));
   const spill = log.topic("clicks-spill");
   const host = await ShardHost.start({
     shards: [],
@@ -74,6 +76,7 @@ export async function startActor(program: Program<ActorConfig>): Promise<Record<
     logger,
     defer: (run) => void setImmediate(run),
     onBlock: (shard, { header, value }) => load.offered(shard, value, header.rowCount),
+    ...(live && { onFolded: live.folded }),
   });
   life.onStop("the shards", () => host.drain());
   life.check(() => host.faults);
