@@ -84,8 +84,8 @@ export function answer(
   return {
     columns: columnsOf(query),
     rows: page.map(({ row }) => cellsOf(query, measures, row, totals, before, known)),
-    total: totalOf(measures, current, known),
-    previousTotal: before && totalOf(measures, before, known),
+    total: totalOf(query, measures, current, known),
+    previousTotal: before && totalOf(query, measures, before, known),
     rowCount: positioned.length,
     next: last === undefined || rest.length === page.length ? null : writeCursor(query, last.position),
   };
@@ -161,8 +161,9 @@ function ofIntervals({ counted }: Period, measures: number): ReadonlyMap<number,
   return sums;
 }
 
-const isKnownOf = (measure: Measure, startMs: number, { rawSinceMs }: Known): boolean =>
-  measure !== "late" || startMs >= rawSinceMs;
+/** Dead letters and reasons are known as far back as raw rows are kept. */
+const isKnownOf = (query: ReportQuery, measure: Measure, startMs: number, { rawSinceMs }: Known): boolean =>
+  (measure !== "late" && !query.groupBy.includes("reason")) || startMs >= rawSinceMs;
 
 function cellsOf(
   query: ReportQuery,
@@ -176,7 +177,7 @@ function cellsOf(
   const total = totals.get(startMs) ?? 0;
   const then = before?.span.intervals[index];
   const numbers = (of: readonly number[] | undefined, atMs: number): readonly Cell[] =>
-    measures.map((measure, at) => (isKnownOf(measure, atMs, known) ? (of?.[at] ?? 0) : null));
+    measures.map((measure, at) => (isKnownOf(query, measure, atMs, known) ? (of?.[at] ?? 0) : null));
   return [
     startMs,
     endMs,
@@ -195,11 +196,11 @@ function cellsOf(
 }
 
 /** A2. */
-function totalOf(measures: readonly Measure[], { counted, span }: Period, known: Known) {
+function totalOf(query: ReportQuery, measures: readonly Measure[], { counted, span }: Period, known: Known) {
   return Object.fromEntries(
     measures.map((measure, at) => [
       measure,
-      isKnownOf(measure, span.fromMs, known)
+      isKnownOf(query, measure, span.fromMs, known)
         ? counted.reduce((sum, { counts }) => sum + counts[at]!, 0)
         : null,
     ]),

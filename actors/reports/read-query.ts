@@ -3,6 +3,7 @@
  * fault is named with its field, nothing is guessed, dropped or cut.
  */
 import { createHash } from "node:crypto";
+import { AdtallyError } from "../core/errors.ts";
 import { parseU64 } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import { readCursor } from "./cursor.ts";
@@ -207,16 +208,13 @@ const uniqueFaults = (faults: readonly Fault[]): readonly Fault[] => [
   ...new Map(faults.map((fault) => [JSON.stringify(fault), fault])).values(),
 ];
 
-/** What a question cannot be answered for, once it is known how long raw rows are kept. */
-export function rawFaults(query: ReportQuery, rawSinceMs: number): readonly Fault[] {
-  if (!query.groupBy.includes("reason") || query.fromMs >= rawSinceMs) return [];
-  const since = new Date(rawSinceMs).toISOString();
-  return [
-    {
-      field: "from",
-      reason: `lies before ${since}: reasons are known of raw clicks alone, which are kept for so long`,
-    },
-  ];
+/** @throws INPUT_INVALID where reasons are asked of a time of which they are not known any more */
+export function assertRawKnown(query: ReportQuery, rawSinceMs: number): void {
+  if (!query.groupBy.includes("reason") || query.fromMs >= rawSinceMs) return;
+  throw new AdtallyError(
+    "INPUT_INVALID",
+    `from lies before ${new Date(rawSinceMs).toISOString()}: reasons are known of raw clicks alone, which are kept for so long`,
+  );
 }
 
 /** From when on everything is known of what the raw rows say. */

@@ -12,12 +12,14 @@ import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts"
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
 import { readRawProgress, startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
+import { createReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { startRollups } from "../../actors/adapters/clickhouse/rollups.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
+import { authoriseReads } from "../../actors/adapters/http/auth.ts";
 import { createApi, type Route } from "../../actors/adapters/http/api.ts";
 import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
 import { openRocksKeyStore } from "../../actors/adapters/rocksdb/key-store.ts";
@@ -256,12 +258,13 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     app.register(whoamiRoutes({ requireScope }));
     app.register(auditRoutes({ audit, requireScope, limits }));
     app.register(impressionsRoutes({ placement, requireScope, limits }));
-    const authorise = requireScope("read");
+    const authorise = authoriseReads(requireScope);
     const ownerOf = async (adId: bigint) => {
       const key = idKeyOf(adId);
       return catalogue.peek(key) ?? (await catalogue.load([key])).get(key);
     };
-    registerReportRoutes(app, { reports, authorise, clock, limits, ownerOf });
+    const desk = createReportDesk({ reports, clickhouse, ownerOf });
+    registerReportRoutes(app, { desk, authorise, clock, limits });
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({
       log: deadLetterLog,

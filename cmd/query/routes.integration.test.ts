@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { openEngineFixture, type EngineFixture } from "../../actors/adapters/clickhouse/engine.fixture.ts";
+import { createReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { HttpProblem } from "../../actors/adapters/http/problem.ts";
 import { createApi } from "../../actors/adapters/http/api.ts";
@@ -12,7 +13,7 @@ import { exampleCount } from "../../actors/ports/count-sink.conformance.ts";
 import { silentLogger } from "../../actors/runtime/log.ts";
 import { createMetrics } from "../../actors/runtime/metrics.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
-import { registerReportRoutes } from "./routes.ts";
+import { registerReportRoutes, seesAll } from "./routes.ts";
 
 const NOW = Date.UTC(2026, 0, 31, 12, 0, 30);
 let fixture: EngineFixture;
@@ -30,11 +31,14 @@ function openApp(url: string): FastifyInstance {
   const clickhouse = connectClickHouse({ url });
   app.addHook("onClose", () => clickhouse.close());
   registerReportRoutes(app, {
-    reports: createReports({ clickhouse, limits: DEFAULT_LIMITS, shards: () => [0] }),
-    authorise: async (request) => {
+    desk: createReportDesk({
+      clickhouse,
+      reports: createReports({ clickhouse, limits: DEFAULT_LIMITS, shards: () => [0] }),
+    }),
+    authorise: seesAll(async (request) => {
       if (request.headers.authorization !== "Bearer good")
         throw new HttpProblem(401, "UNAUTHENTICATED", "no key");
-    },
+    }),
     clock: { ...systemClock, now: () => NOW },
     limits: DEFAULT_LIMITS,
   });

@@ -1,30 +1,41 @@
-/** GET /v1/reports/clicks and GET /v1/clicks/{impression_id}: the report routes of the HTTP API. */
+/**
+ * The report routes of the HTTP API: GET /v1/reports (report-route.ts), GET /v1/reports/clicks and
+ * GET /v1/clicks/{impression_id}. What a caller may see is asked once a request, before anything
+ * else; every route hands it to the desk.
+ */
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { ReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import {
   GRANULARITY_MS,
   reportSpan,
   type Granularity,
   type ReportSubject,
-  type Reports,
 } from "../../actors/adapters/clickhouse/reports.ts";
-import { HttpProblem, invalidInput } from "../../actors/adapters/http/problem.ts";
-import { parseU64, parseUuid } from "../../actors/core/ids.ts";
+import { invalidInput } from "../../actors/adapters/http/problem.ts";
+import { parseU64 } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
+import { EVERYTHING, type Access } from "../../actors/reports/query.ts";
+import type { ReportLimits } from "../../actors/reports/read-query.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
 import { idSchema as idOf, offsetSchema, problemResponses, text } from "../gateway/schemas.ts";
+import { addReportRoute } from "./report-route.ts";
 import { parseRfc3339 } from "../../actors/reports/rfc3339.ts";
 
 export interface ReportRouteDeps {
-  readonly reports: Reports;
-  /** Hook of both routes: throws for a caller that may not read reports. */
-  readonly authorise: (request: FastifyRequest) => Promise<void>;
+  readonly desk: ReportDesk;
+  /** What the caller may see; throws for one that may not read reports at all. */
+  readonly authorise: (request: FastifyRequest) => Promise<Access>;
   readonly clock: Clock;
-  readonly limits: Pick<Limits, "reportMaxPoints">;
-  /** What the catalogue knows above an ad: makes its report read less. */
-  readonly ownerOf?: (
-    adId: bigint,
-  ) => Promise<{ readonly campaignId: bigint; readonly advertiserId: bigint } | undefined>;
+  readonly limits: ReportLimits & Pick<Limits, "reportMaxRows">;
 }
+
+/** A hook that lets pass, as an answer to what the caller may see. */
+export const seesAll =
+  (hook: (request: FastifyRequest) => Promise<void>) =>
+  async (request: FastifyRequest): Promise<Access> => {
+    await hook(request);
+    return EVERYTHING;
+  };
 
 const HOUR_MS = 3_600_000;
 const ID_FIELDS = ["ad_id", "campaign_id", "advertiser_id"] as const;
@@ -37,7 +48,7 @@ const idSchema = (whose: string) => ({
   type: "string",
   description: `${whose}: unsigned 64-bit, decimal. Exactly one of the three ids.`,
 });
-const reportSchema = {
+const clicksSchema = {
   tags: ["reports"],
   summary: "Clicks of an ad, a campaign or an advertiser, by time.",
   description:
@@ -125,18 +136,29 @@ function readTime(field: "from" | "to", text: string | undefined, defaultMs: num
 
 /** As a plugin, so that the OpenAPI document, registered before, sees them. */
 export function registerReportRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
-  app.register(async (routes) => addRoutes(routes, deps));
+  app.register(async (routes) => {
+    const seen = new WeakMap<FastifyRequest, Access>();
+    const onRequest = async (request: FastifyRequest): Promise<void> => {
+      seen.set(request, await deps.authorise(request));
+    };
+    const accessOf = (request: FastifyRequest): Access => seen.get(request)!;
+    addReportRoute(routes, { ...deps, onRequest, accessOf });
+    addRoutes(routes, deps, onRequest, accessOf);
+  });
 }
 
-function addRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
-  const { reports, authorise, clock, limits } = deps;
-
+function addRoutes(
+  app: FastifyInstance,
+  { clock, desk, limits }: ReportRouteDeps,
+  onRequest: (request: FastifyRequest) => Promise<void>,
+  accessOf: (request: FastifyRequest) => Access,
+): void {
   app.get<{ Querystring: ReportInput }>(
     "/v1/reports/clicks",
-    { schema: reportSchema, onRequest: authorise },
+    { schema: clicksSchema, onRequest },
     async (request, reply) => {
       const input = request.query;
-      const asked = readSubject(input);
+      const subject = readSubject(input);
       const toMs = readTime("to", input.to, clock.now());
       const fromMs = readTime("from", input.from, Math.max(0, toMs - HOUR_MS));
       if (fromMs >= toMs) throw invalidInput([{ field: "from", reason: "must lie before to" }]);
@@ -149,25 +171,17 @@ function addRoutes(app: FastifyInstance, deps: ReportRouteDeps): void {
             reason: `${granularity} makes ${points} rows of this time, ${limits.reportMaxPoints} are allowed: ask for a coarser one, or less time`,
           },
         ]);
-      const owner = "adId" in asked ? await deps.ownerOf?.(asked.adId) : undefined;
+      const report = await desk.clicks({ subject, fromMs, toMs, granularity }, accessOf(request));
       reply.header("cache-control", "no-store");
-      return reports.clicksReport({ subject: { ...asked, ...owner }, fromMs, toMs, granularity });
+      return report;
     },
   );
 
   app.get<{ Params: { readonly impression_id: string } }>(
     "/v1/clicks/:impression_id",
-    { schema: clickSchema, onRequest: authorise },
+    { schema: clickSchema, onRequest },
     async (request, reply) => {
-      const id = parseUuid(request.params.impression_id);
-      if (id === undefined) throw invalidInput([{ field: "impression_id", reason: "must be a UUID" }]);
-      const explanation = await reports.explainClick(id);
-      if (explanation === undefined)
-        throw new HttpProblem(
-          404,
-          "NOT_FOUND",
-          `no click with impression id ${request.params.impression_id} is in the raw table; clicks arrive there within about a second and stay for a week`,
-        );
+      const explanation = await desk.explain(request.params.impression_id, accessOf(request));
       reply.header("cache-control", "no-store");
       return explanation;
     },

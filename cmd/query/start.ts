@@ -5,8 +5,10 @@
 import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
+import { createReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
 import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
+import { authoriseReads } from "../../actors/adapters/http/auth.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
@@ -49,13 +51,13 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     certificates.public,
   );
   const inUse = () => shardsInUse(routing.table, clock.now(), limits);
-  registerReportRoutes(app, {
+  const desk = createReportDesk({
     reports: createReports({ clickhouse, limits, shards: inUse }),
-    authorise: requireScope("read"),
-    clock,
-    limits,
+    clickhouse,
     ...(replicated !== undefined && { ownerOf: replicated.ownerOf }),
   });
+  const authorise = authoriseReads(requireScope);
+  registerReportRoutes(app, { desk, authorise, clock, limits });
   // Of the shards that there are at the time of the question.
   const current = (): DeadLetters =>
     createDeadLetters({

@@ -6,7 +6,7 @@ import type { ClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import {
   GRANULARITY_MS,
   type ClicksReport,
-  type ReportQuery,
+  type ClicksQuery,
 } from "../../actors/adapters/clickhouse/reports.ts";
 import type { Shape } from "./shape.ts";
 
@@ -20,7 +20,7 @@ const COLUMNS = [
 export async function reportFaults(
   clickhouse: ClickHouse,
   shape: Shape,
-  query: ReportQuery,
+  query: ClicksQuery,
   report: ClicksReport,
 ): Promise<readonly string[]> {
   const stepMs = GRANULARITY_MS[query.granularity];

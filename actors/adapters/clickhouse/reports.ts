@@ -12,11 +12,16 @@
 import { formatUuid, isUuidV7, uuidV7Ms } from "../../core/ids.ts";
 import { WINDOW_MS, minuteOf, minuteStartMs } from "../../core/time.ts";
 import type { Limits } from "../../core/limits.ts";
+import { answer, type Answer } from "../../reports/answer.ts";
+import { spanBefore, spanOf, type Span } from "../../reports/intervals.ts";
+import { EVERYTHING, type Access, type ReportQuery } from "../../reports/query.ts";
+import { assertRawKnown, rawSince } from "../../reports/read-query.ts";
 import { sharedRead } from "../../runtime/shared-read.ts";
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
 import { readCounts } from "./report-counts.ts";
-import { HOUR_MS, clip, readReportState } from "./rollup-hours.ts";
+import { readReportState } from "./rollup-hours.ts";
+import { DEFAULT_RETENTION } from "./schema.ts";
 
 export const GRANULARITY_MS = {
   "1m": WINDOW_MS,
@@ -24,6 +29,7 @@ export const GRANULARITY_MS = {
   "1h": 60 * WINDOW_MS,
   "1d": 24 * 60 * WINDOW_MS,
 } as const;
+/** Of the older, simpler question. */
 export type Granularity = keyof typeof GRANULARITY_MS;
 
 /** Whose clicks. What is known above an ad or a campaign makes the query read less. */
@@ -32,13 +38,15 @@ export type ReportSubject =
   | { readonly campaignId: bigint; readonly advertiserId?: bigint }
   | { readonly advertiserId: bigint };
 
-export interface ReportQuery {
+export interface ClicksQuery {
   readonly subject: ReportSubject;
   /** Rounded down to the granularity. */
   readonly fromMs: number;
   /** Exclusive; rounded up to the granularity. */
   readonly toMs: number;
   readonly granularity: Granularity;
+  /** Of these advertisers alone. */
+  readonly within?: readonly bigint[];
 }
 
 export interface Counts {
@@ -92,15 +100,26 @@ export interface ClickExplanation {
   readonly has_more: boolean;
 }
 
+export interface Report extends Answer {
+  readonly span: Span;
+  readonly previousSpan: Span | undefined;
+  /** The least watermark of all shards; undefined before the first checkpoint. */
+  readonly watermarkMs: number | undefined;
+  /** From when on dead letters and reasons are known. */
+  readonly rawSinceMs: number;
+}
+
 export interface Reports {
+  /** `nowMs`: by it raw rows expire. @throws INPUT_INVALID (too many rows), COUNT_SINK_UNAVAILABLE */
+  report(query: ReportQuery, nowMs: number): Promise<Report>;
   /** @throws COUNT_SINK_UNAVAILABLE */
-  clicksReport(query: ReportQuery): Promise<ClicksReport>;
-  /** Undefined for an id without a row in the raw table. @throws COUNT_SINK_UNAVAILABLE */
-  explainClick(impressionId: Uint8Array): Promise<ClickExplanation | undefined>;
+  clicksReport(query: ClicksQuery): Promise<ClicksReport>;
+  /** Undefined for an id without a row in the raw table, or of others' ads alone. @throws COUNT_SINK_UNAVAILABLE */
+  explainClick(impressionId: Uint8Array, access?: Access): Promise<ClickExplanation | undefined>;
 }
 
 /** The intervals that a query covers, rounded outwards. */
-export function reportSpan(query: Pick<ReportQuery, "fromMs" | "toMs" | "granularity">): {
+export function reportSpan(query: Pick<ClicksQuery, "fromMs" | "toMs" | "granularity">): {
   readonly stepMs: number;
   readonly fromMs: number;
   readonly points: number;
@@ -112,26 +131,28 @@ export function reportSpan(query: Pick<ReportQuery, "fromMs" | "toMs" | "granula
 }
 
 const rfc3339 = (timeMs: number): string => new Date(timeMs).toISOString();
-const NOTHING: Counts = { clicks: 0, invalid: 0, duplicates: 0 };
 
-/** Column and value of each id that is known, in the order of the table's key. */
-function idFilters(subject: ReportSubject): {
-  readonly where: string;
-  readonly parameters: Record<string, string>;
-} {
-  const known: [column: string, id: bigint][] = [];
-  if ("advertiserId" in subject) known.push(["advertiser_id", subject.advertiserId]);
-  if ("campaignId" in subject) known.push(["campaign_id", subject.campaignId]);
-  if ("adId" in subject) known.push(["ad_id", subject.adId]);
+/** The simpler question in the words of the other. */
+function generalOf(query: ClicksQuery, span: Pick<Span, "fromMs" | "toMs">): ReportQuery {
+  const { subject, granularity, within = [] } = query;
   return {
-    where: known.map(([column]) => `${column} = {${column}:UInt64}`).join(" AND "),
-    parameters: Object.fromEntries(known.map(([column, id]) => [column, id.toString()])),
+    advertiserIds:
+      "advertiserId" in subject && subject.advertiserId !== undefined ? [subject.advertiserId] : within,
+    campaignIds: "campaignId" in subject && subject.campaignId !== undefined ? [subject.campaignId] : [],
+    adIds: "adId" in subject ? [subject.adId] : [],
+    verdicts: ["ACCEPTED", "INVALID_TRAFFIC", "DUPLICATE"],
+    fromMs: span.fromMs,
+    toMs: span.toMs,
+    timeZone: "UTC",
+    granularity,
+    groupBy: [],
+    top: undefined,
+    compare: false,
+    sort: { by: "time", descending: false },
+    limit: Infinity,
+    after: undefined,
+    fingerprint: "",
   };
-}
-
-/** The rollup has advertisers by hour; an ad's or a campaign's minutes are few enough. */
-function hasRollup({ granularity, subject }: ReportQuery): boolean {
-  return GRANULARITY_MS[granularity] >= HOUR_MS && !("adId" in subject) && !("campaignId" in subject);
 }
 
 interface RawRow {
@@ -188,46 +209,61 @@ function explain(impressionId: string, raw: readonly RawRow[], maxRows: number):
 
 export interface ReportsDeps {
   readonly clickhouse: ClickHouse;
-  readonly limits: Pick<Limits, "clockSkewMs" | "explainMaxRows">;
+  readonly limits: Pick<Limits, "clockSkewMs" | "explainMaxRows" | "reportMaxRows">;
   /** The shards that can still count: the watermark of one that was retired stands still. */
   readonly shards: () => readonly number[];
+  /** Days that raw rows are kept. */
+  readonly rawDays?: number;
 }
 
-export function createReports({ clickhouse, limits, shards }: ReportsDeps): Reports {
+export function createReports(deps: ReportsDeps): Reports {
+  const { clickhouse, limits, rawDays = DEFAULT_RETENTION.rawDays, shards } = deps;
   const readState = sharedRead(() => readReportState(clickhouse, shards()));
 
+  async function report(query: ReportQuery, nowMs: number): Promise<Report> {
+    const rawSinceMs = rawSince(nowMs, rawDays);
+    assertRawKnown(query, rawSinceMs);
+    const span = spanOf(query);
+    const previousSpan = query.compare ? spanBefore(query, span) : undefined;
+    const { watermarkMs, rolledUp } = await readState();
+    const { clockSkewMs, reportMaxRows: maxRows } = limits;
+    const counted = (of: Span) =>
+      readCounts(clickhouse, { query, span: of, rolledUp, rawSinceMs, clockSkewMs, maxRows });
+    const [now, then] = await Promise.all([counted(span), previousSpan && counted(previousSpan)]);
+    const before = previousSpan && { span: previousSpan, counted: then! };
+    const known = { finalBeforeMs: watermarkMs, rawSinceMs };
+    return {
+      ...answer(query, { span, counted: now }, before, known),
+      span,
+      previousSpan,
+      watermarkMs,
+      rawSinceMs,
+    };
+  }
+
   return {
+    report,
+
     async clicksReport(query) {
       const { stepMs, fromMs, points } = reportSpan(query);
-      const span = { fromMs, toMs: fromMs + points * stepMs };
-      const state = await readState();
-      const finalBeforeMs = state.watermarkMs;
-      const found = await readCounts(clickhouse, {
-        ...idFilters(query.subject),
-        span,
-        stepMs,
-        rolledUp: hasRollup(query) ? clip(state.rolledUp, span) : [],
-      });
-      const byStart = new Map(
-        found.map(({ start, clicks, invalid, duplicates }) => [
-          start * 1000,
-          { clicks: Number(clicks), invalid: Number(invalid), duplicates: Number(duplicates) },
-        ]),
+      const { rows, total, watermarkMs } = await report(
+        generalOf(query, { fromMs, toMs: fromMs + points * stepMs }),
+        0,
       );
-      const total = { ...NOTHING };
-      const rows = Array.from({ length: points }, (_, index): ReportRow => {
-        const startMs = fromMs + index * stepMs;
-        const counts = byStart.get(startMs) ?? NOTHING;
-        total.clicks += counts.clicks;
-        total.invalid += counts.invalid;
-        total.duplicates += counts.duplicates;
-        const isFinal = finalBeforeMs !== undefined && startMs + stepMs <= finalBeforeMs;
-        return { start: rfc3339(startMs), ...counts, status: isFinal ? "final" : "live" };
-      });
-      return { rows, total, watermark: finalBeforeMs === undefined ? null : rfc3339(finalBeforeMs) };
+      return {
+        rows: rows.map(([start, , clicks, invalid, duplicates, status]) => ({
+          start: rfc3339(start as number),
+          clicks: clicks as number,
+          invalid: invalid as number,
+          duplicates: duplicates as number,
+          status: status as ReportRow["status"],
+        })),
+        total: total as Counts,
+        watermark: watermarkMs === undefined ? null : rfc3339(watermarkMs),
+      };
     },
 
-    async explainClick(impressionId) {
+    async explainClick(impressionId, { advertisers } = EVERYTHING) {
       // A click is received after its impression: older days need not be read.
       const sinceMs = isUuidV7(impressionId) ? Math.max(0, uuidV7Ms(impressionId) - limits.clockSkewMs) : 0;
       const id = formatUuid(impressionId);
@@ -245,7 +281,9 @@ export function createReports({ clickhouse, limits, shards }: ReportsDeps): Repo
          LIMIT {most:UInt32}`,
         { id, since: sinceMs, most: limits.explainMaxRows + 1 },
       );
-      return raw.length === 0 ? undefined : explain(id, raw, limits.explainMaxRows);
+      const seen =
+        advertisers === "all" ? raw : raw.filter((row) => advertisers.has(BigInt(row.advertiser_id)));
+      return seen.length === 0 ? undefined : explain(id, seen, limits.explainMaxRows);
     },
   };
 }
