@@ -45,11 +45,13 @@ import { impressionsRoutes } from "../gateway/impressions-routes.ts";
 import { keysRoutes } from "../gateway/keys-routes.ts";
 import { whoamiRoutes } from "../gateway/whoami-routes.ts";
 import { prepareDataDir } from "../lib/data-dir.ts";
+import { openLocalLive } from "../lib/live.ts";
 import { urlOf } from "../lib/public-url.ts";
 import { observeRawTable, observeShards } from "../lib/shard-metrics.ts";
 import { adListRoutes } from "../query/ad-list-routes.ts";
 import { clusterRoutes } from "../query/cluster-routes.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
+import { liveRoutes } from "../query/live-routes.ts";
 import { registerReportRoutes } from "../query/routes.ts";
 import { openAccess } from "./access.ts";
 import type { LocalConfig } from "./config.ts";
@@ -174,6 +176,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
     const spill = log.topic("clicks-spill");
+    const live = openLocalLive({ clock, limits, logger, random, clickhouse, shards: () => shards });
+    closing(() => live.close());
     const host = await ShardHost.start({
       shards: shards.map((shard) => ({ shard, epoch: EPOCH })),
       limits,
@@ -186,6 +190,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       random,
       logger,
       defer: (run) => void setImmediate(run),
+      onFolded: live.publisher.folded,
     });
     closing(() => host.drain());
     const ingester = await startRawIngester({ log: clicks, clickhouse, shards, limits, clock, logger });
@@ -210,6 +215,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     let state: "starting" | "ready" | "draining" = "starting";
     const metrics = createMetrics({ process: true });
     observeShards(metrics, host, shards);
+    live.observe(metrics);
     const endOf = (shard: number) => host.actors.get(shard)?.state.nextOffset;
     observeRawTable(metrics, shards, endOf, () => ingester.progress());
     const adminKeyText = config.adminKey ?? adminKey!.key;
@@ -265,6 +271,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     };
     const desk = createReportDesk({ reports, clickhouse, ownerOf });
     registerReportRoutes(app, { desk, authorise, clock, limits });
+    app.register(liveRoutes({ feed: live.feed, authorise: authoriseReads(requireScope), limits }));
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({
       log: deadLetterLog,
@@ -320,6 +327,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       routes: api.routes,
       close: async () => {
         state = "draining";
+        live.feed.close();
         await gateway.drain();
         refresh.cancel();
         retention.cancel();

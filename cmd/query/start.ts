@@ -17,6 +17,7 @@ import { whoamiRoutes } from "../gateway/whoami-routes.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
+import { openBus, openFeed } from "../lib/live.ts";
 import type { Program } from "../lib/program.ts";
 import { assertServing, openCatalogue, openKeys } from "../lib/replicas.ts";
 import { createProgramApi, listenHttp } from "../lib/serve.ts";
@@ -25,6 +26,7 @@ import { adListRoutes } from "./ad-list-routes.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
 import type { QueryConfig } from "./config.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
+import { liveRoutes } from "./live-routes.ts";
 import { registerReportRoutes } from "./routes.ts";
 
 export async function startQuery(program: Program<QueryConfig>): Promise<Record<string, number>> {
@@ -58,6 +60,9 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   });
   const authorise = authoriseReads(requireScope);
   registerReportRoutes(app, { desk, authorise, clock, limits });
+  const bus = openBus(program, states.redis);
+  const feed = bus && openFeed({ ...program, bus, clickhouse, shards: () => shardsEver(routing.table) });
+  app.register(liveRoutes({ feed, authorise: authoriseReads(requireScope), limits }));
   // Of the shards that there are at the time of the question.
   const current = (): DeadLetters =>
     createDeadLetters({
