@@ -69,6 +69,29 @@ describe("API keys of a cluster", () => {
     expect(b.keys.find(digestOf("adk_x"))).toBeUndefined();
   });
 
+  test("Y3, Z5 when a key was last used is known everywhere, the latest of it, and brings no key back", async () => {
+    const log = createMemoryKeyedLog();
+    const [a, b] = [await gateway(log), await gateway(log)];
+    const record = keyRecord("adk_x", "ci", ["read"], 5);
+    await a.keys.add(record);
+    await expect.poll(() => b.keys.list()).toHaveLength(1);
+    await a.keys.noteUses(
+      new Map([
+        [record.keyId, 70],
+        ["none", 71],
+      ]),
+    );
+    await b.keys.noteUses(new Map([[record.keyId, 60]]));
+    for (const { keys } of [a, b, await gateway(log)]) {
+      await expect.poll(() => keys.replica.status().progress).toBe(3);
+      expect(keys.list()).toEqual([{ ...record, lastUsedAtMs: 70 }]);
+    }
+    log.compact();
+    await a.keys.remove(record.keyId);
+    await log.append([recordOf({ kind: "used", ...record, atMs: 80 })]);
+    expect((await gateway(log)).keys.list()).toEqual([]);
+  });
+
   test("Z3 a removed key stays so for a gateway that starts later, whatever compaction took, and after a repeat", async () => {
     const log = createMemoryKeyedLog();
     const a = await gateway(log);

@@ -4,6 +4,7 @@ import { createMemoryCatalogue } from "../../actors/adapters/memory/memory-catal
 import { MemoryShard } from "../../actors/adapters/memory/memory-shard.ts";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import { createPlacementService } from "../../actors/placement/service.ts";
+import { createKeyLimits } from "../../actors/adapters/rate-limit/key-limits.ts";
 import { addGeneration, emptyTable } from "../../actors/routing/table.ts";
 import { systemClock, systemRandom } from "../../actors/runtime/clock.ts";
 import { silentLogger } from "../../actors/runtime/log.ts";
@@ -38,6 +39,8 @@ export interface GatewayUnderTest {
   rowCount(): number;
   each(change: (shard: MemoryShard) => void): void;
   failCatalogue(): void;
+  /** As a key's removal, wherever it was made. */
+  revoke(key: string): void;
   /** As the watch of the clock would. */
   tellClockOff(isOff: boolean): void;
   drain(): Promise<void>;
@@ -55,6 +58,7 @@ export async function openGateway(
   );
   const table = addGeneration(emptyTable(clock.now()), { shardCount: SHARDS }, clock.now(), limits);
   const codec = await createTokenCodec({ signingKeyId: 3, keys: new Map([[3, systemRandom(32)]]) });
+  const principals = new Map(PRINCIPALS);
   let catalogueFails = false;
   let isClockOff = false;
   const catalogue = await openCatalogue(() => catalogueFails);
@@ -75,7 +79,8 @@ export async function openGateway(
     limits,
     clock,
     isClockOff: () => isClockOff,
-    authenticate: (bearer) => PRINCIPALS.get(bearer ?? ""),
+    authenticate: (bearer) => principals.get(bearer ?? ""),
+    keyLimits: createKeyLimits(limits),
     placement: createPlacementService({ ...issue, catalogue, clock }),
     httpHandler: (_request, response) => response.writeHead(404).end("other"),
     trustedProxies,
@@ -101,6 +106,7 @@ export async function openGateway(
     rowCount: () => each.reduce((sum, shard) => sum + shard.rows.length, 0),
     each: (change) => each.forEach(change),
     failCatalogue: () => (catalogueFails = true),
+    revoke: (key) => void principals.delete(key),
     tellClockOff: (isOff) => (isClockOff = isOff),
     drain: () => gateway.drain(),
   };

@@ -238,6 +238,32 @@ describe("StreamClicks", () => {
     session.close();
   }, 15_000);
 
+  it("K5 ends a stream whose key was revoked", async () => {
+    await open({ keyRecheckMs: 0 });
+    const { stream, results, ended } = openStream("submit-key");
+    stream.write(batchOf(1, 3));
+    await expect.poll(() => results).toHaveLength(1);
+    gateway.revoke("submit-key");
+    stream.write(batchOf(2, 3));
+    expect(await ended).toMatchObject({ code: Status.UNAUTHENTICATED });
+    expect(gateway.accepted()).toBe(3);
+  });
+
+  it("refuses by name the batch of a key that has made its calls, and none of a stream without a key", async () => {
+    await open({ keySubmitCallsPerWindow: 1 });
+    const keyedOne = openStream("submit-key");
+    for (let id = 1; id <= 2; id++) keyedOne.stream.write(batchOf(id, 1));
+    keyedOne.stream.end();
+    await keyedOne.ended;
+    expect(keyedOne.results.map(({ refusal }) => refusal?.code)).toEqual([undefined, "RATE_LIMITED"]);
+    expect(keyedOne.results[1]!.refusal!.retryAfterMs).toBeGreaterThan(0);
+    const keyless = openStream();
+    for (let id = 1; id <= 2; id++) keyless.stream.write(batchOf(id, 1));
+    keyless.stream.end();
+    await keyless.ended;
+    expect(keyless.results.every(({ refusal }) => refusal === undefined)).toBe(true);
+  });
+
   it("K3 refuses an overloaded batch, or one of too many clicks, and goes on", async () => {
     await open();
     const { stream, results, ended } = openStream();

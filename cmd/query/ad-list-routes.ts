@@ -1,7 +1,10 @@
-/** The catalogue as a list, over HTTP. Needs a key of scope "admin". */
+/**
+ * The catalogue as a list, over HTTP. Needs a key of scope "read", which is shown the ads of its
+ * advertisers alone: to ask for another's is to ask for one that has none.
+ */
 import type { FastifyPluginAsync } from "fastify";
 import type { AdListQuery } from "../../actors/adapters/clickhouse/ad-list.ts";
-import type { RequireScope } from "../../actors/adapters/http/auth.ts";
+import { accessOf, type RequireScope } from "../../actors/adapters/http/auth.ts";
 import { invalidInput } from "../../actors/adapters/http/problem.ts";
 import { adToJson } from "../../actors/catalogue/ad.ts";
 import { parseU64 } from "../../actors/core/ids.ts";
@@ -45,7 +48,7 @@ export function adListRoutes({ list, requireScope }: AdListRouteDeps): FastifyPl
     app.get<{ Querystring: Input }>(
       "/v1/ads",
       {
-        onRequest: requireScope("admin"),
+        onRequest: requireScope("read"),
         schema: {
           tags: ["ads"],
           summary: "The catalogue, in order of ad ids; a change is in it about a second later.",
@@ -68,13 +71,13 @@ export function adListRoutes({ list, requireScope }: AdListRouteDeps): FastifyPl
                 next: { type: "string", nullable: true, description: "For `after`; null on the last page." },
               },
             },
-            ...problemResponses(400, 401, 403, 503),
+            ...problemResponses(400, 401, 403, 429, 503),
           },
         },
       },
       async (request, reply) => {
         const query = readQuery(request.query);
-        const ads = await list(query);
+        const ads = await list({ ...query, within: accessOf(request).advertisers });
         reply.header("cache-control", "no-store");
         return { ads: ads.map(adToJson), next: ads.length === query.limit ? String(ads.at(-1)!.adId) : null };
       },

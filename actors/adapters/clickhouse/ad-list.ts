@@ -3,12 +3,15 @@
  * change is there about a second after it was made; what a click needs is never read from here.
  */
 import type { Ad } from "../../ports/catalogue.ts";
+import type { Advertisers } from "../../ports/key-store.ts";
 import type { ClickHouse } from "./client.ts";
 import { DATABASE } from "./migrations.ts";
 
 export interface AdListQuery {
   readonly campaignId?: bigint | undefined;
   readonly advertiserId?: bigint | undefined;
+  /** Whose ads the caller may see; all by default. */
+  readonly within?: Advertisers;
   /** The last id seen. */
   readonly after?: bigint | undefined;
   readonly limit: number;
@@ -25,10 +28,11 @@ interface AdRow {
 /** @throws COUNT_SINK_UNAVAILABLE, COUNT_SINK_REJECTED */
 export async function listAds(
   clickhouse: Pick<ClickHouse, "rows">,
-  { after, limit, ...of }: AdListQuery,
+  { after, limit, within = "all", ...of }: AdListQuery,
 ): Promise<readonly Ad[]> {
   const filters = [
     after !== undefined && "ad_id > {after:UInt64}",
+    within !== "all" && "advertiser_id IN {within:Array(UInt64)}",
     of.campaignId !== undefined && "campaign_id = {campaign:UInt64}",
     of.advertiserId !== undefined && "advertiser_id = {advertiser:UInt64}",
   ].filter((filter) => filter !== false);
@@ -37,6 +41,7 @@ export async function listAds(
       `${filters.length === 0 ? "" : `WHERE ${filters.join(" AND ")} `}ORDER BY ad_id LIMIT {limit:UInt32}`,
     {
       limit,
+      ...(within !== "all" && { within: [...within].map(String) }),
       ...(after !== undefined && { after: String(after) }),
       ...(of.campaignId !== undefined && { campaign: String(of.campaignId) }),
       ...(of.advertiserId !== undefined && { advertiser: String(of.advertiserId) }),
