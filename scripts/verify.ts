@@ -20,6 +20,11 @@ const CHECKS: readonly Check[] = [
   { name: "lint", command: ["eslint", "."], remedy: "mend what it names; `npm run lint -- --fix` does some" },
   { name: "types", command: ["tsc", "--noEmit"], remedy: "mend what it names" },
   {
+    name: "types of the dashboard",
+    command: ["tsc", "--noEmit", "-p", "cmd/dashboard/browser"],
+    remedy: "mend what it names",
+  },
+  {
     name: "tests",
     command: ["vitest", "run"],
     remedy: "mend them; ADTALLY_SEED=… (first line) repeats the same run",

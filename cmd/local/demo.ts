@@ -4,23 +4,24 @@
  */
 import type { FastifyInstance } from "fastify";
 import { HttpProblem } from "../../actors/adapters/http/problem.ts";
-import { parseU64 } from "../../actors/core/ids.ts";
+import { formatUuid, parseU64 } from "../../actors/core/ids.ts";
 import type { Limits } from "../../actors/core/limits.ts";
 import { issueImpressions, type IssueDeps } from "../../actors/placement/issue.ts";
 import type { Catalogue } from "../../actors/ports/catalogue.ts";
 import type { Clock } from "../../actors/runtime/clock.ts";
 import { DEMO_ADS, demoAdOf, type DemoAd } from "./demo/ads.ts";
-import { DEMO_HEADERS, demoPage, landingPage } from "./demo/page.ts";
+import { HISTORY_ADS } from "./demo/history.ts";
+import { DEMO_HEADERS, demoPage, landingPage, type DemoImpression } from "./demo/page.ts";
 
 /** Brings the demo's ads into the catalogue; again at each start, as the host may have changed. */
 export async function seedDemo(catalogue: Catalogue, publicUrl: string): Promise<void> {
   await catalogue.put(
-    DEMO_ADS.map((ad) => ({
-      adId: ad.adId,
-      campaignId: ad.campaignId,
-      advertiserId: ad.advertiserId,
-      title: ad.title,
-      destinationUrl: `${publicUrl}/demo/landing?ad=${ad.adId}`,
+    [...DEMO_ADS, ...HISTORY_ADS].map(({ adId, campaignId, advertiserId, title }) => ({
+      adId,
+      campaignId,
+      advertiserId,
+      title,
+      destinationUrl: `${publicUrl}/demo/landing?ad=${adId}`,
     })),
   );
 }
@@ -33,18 +34,17 @@ export interface DemoDeps extends IssueDeps {
 const LONG_EXPIRED_MS = 60_000;
 
 export function registerDemoRoutes(app: FastifyInstance, deps: DemoDeps): void {
-  const issueOne = (ad: DemoAd, agoMs: number): string => {
+  const issueOne = (ad: DemoAd, agoMs: number): DemoImpression => {
     const nowMs = deps.clock.now();
-    return issueImpressions(deps, ad.adId, 1, nowMs - agoMs, nowMs)[0]!.tokenText;
+    const { impressionId, tokenText } = issueImpressions(deps, ad.adId, 1, nowMs - agoMs, nowMs)[0]!;
+    return { token: tokenText, impressionId: formatUuid(impressionId) };
   };
-
-  app.get("/", { schema: { hide: true } }, async (_request, reply) => reply.redirect("/demo"));
 
   app.get("/demo", { schema: { hide: true } }, async (_request, reply) =>
     reply.headers(DEMO_HEADERS).send(
       demoPage((ad) => ({
         live: issueOne(ad, 0),
-        expired: issueOne(ad, deps.limits.tokenLifeMs + LONG_EXPIRED_MS),
+        expired: issueOne(ad, deps.limits.tokenLifeMs + LONG_EXPIRED_MS).token,
       })),
     ),
   );
@@ -60,7 +60,8 @@ export function registerDemoRoutes(app: FastifyInstance, deps: DemoDeps): void {
     { schema: { hide: true } },
     async (request, reply) => {
       reply.header("cache-control", "no-store");
-      return { token: issueOne(findAd(request.params.ad_id), 0) };
+      const { token, impressionId } = issueOne(findAd(request.params.ad_id), 0);
+      return { token, impression_id: impressionId };
     },
   );
 }

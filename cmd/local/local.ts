@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
+import { readAdNames } from "../../actors/adapters/clickhouse/ad-names.ts";
 import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
@@ -19,6 +20,8 @@ import { startRollups } from "../../actors/adapters/clickhouse/rollups.ts";
 import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
+import { authoriseReads as authoriseCalls } from "../../actors/adapters/grpc/auth.ts";
+import { createReportsService } from "../../actors/adapters/grpc/reports-service.ts";
 import { authoriseReads } from "../../actors/adapters/http/auth.ts";
 import { createApi, type Route } from "../../actors/adapters/http/api.ts";
 import { openRocksCatalogue } from "../../actors/adapters/rocksdb/catalogue.ts";
@@ -38,6 +41,8 @@ import { ShardHost } from "../../actors/shard/host.ts";
 import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
+import { registerNamesRoute } from "../dashboard/names-routes.ts";
+import { registerDashboard } from "../dashboard/routes.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
 import { auditRoutes } from "../gateway/audit-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
@@ -56,6 +61,8 @@ import { registerReportRoutes } from "../query/routes.ts";
 import { openAccess } from "./access.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
+import { writeHistory } from "./demo/history.ts";
+import { startTraffic } from "./demo/traffic.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
 import { assertAddresses } from "./precheck.ts";
 import { holdsClicks, shardsToServe } from "./shards.ts";
@@ -157,6 +164,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
 
     progress("recovering the shards");
     const sink = createClickHouseCountSink(clickhouse);
+    if (config.demo) await writeHistory(clickhouse, sink, clock.now());
     const rawProgress = await readRawProgress(clickhouse);
     const { serve: shards, foldAnew } = await shardsToServe({
       routing,
@@ -271,7 +279,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     };
     const desk = createReportDesk({ reports, clickhouse, ownerOf });
     registerReportRoutes(app, { desk, authorise, clock, limits });
-    app.register(liveRoutes({ feed: live.feed, authorise: authoriseReads(requireScope), limits }));
+    app.register(liveRoutes({ feed: live.feed, authorise, limits }));
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({
       log: deadLetterLog,
@@ -291,9 +299,10 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     app.register(
       clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
     );
-    if (config.demo) {
-      registerDemoRoutes(app, { clock, codec, random, limits, publicUrl, table: () => routing });
-    }
+    registerNamesRoute(app, { names: (query) => readAdNames(clickhouse, query), requireScope });
+    registerDashboard(app, { hasDemo: config.demo });
+    const demo = { clock, codec, random, limits, publicUrl, table: () => routing };
+    if (config.demo) registerDemoRoutes(app, demo);
     await app.ready();
     closing(() => app.close());
 
@@ -309,6 +318,19 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       keyLimits,
       audit,
       placement,
+      grpcServices: [
+        createReportsService({
+          desk,
+          authorise: authoriseCalls(
+            { authenticate, keyLimits, audit },
+            "adtally.v1.ReportService",
+            config.openReports,
+          ),
+          clock,
+          limits,
+          logger,
+        }),
+      ],
       httpHandler: (request, response) => void app.routing(request, response),
       logger,
     });
@@ -316,6 +338,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     httpPort = bound.httpPort;
     if (config.demo) await seedDemo(catalogue, publicUrl());
     state = "ready";
+    const stopTraffic = config.demo
+      ? startTraffic({ ...demo, url: urlOf(config.host, httpPort) })
+      : () => undefined;
 
     return {
       url: urlOf(config.host, bound.httpPort),
@@ -327,6 +352,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       routes: api.routes,
       close: async () => {
         state = "draining";
+        stopTraffic();
         live.feed.close();
         await gateway.drain();
         refresh.cancel();

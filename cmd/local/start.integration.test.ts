@@ -86,9 +86,11 @@ describe("npm start", () => {
     expect(program.output()).toContain(`click URLs  ${program.url}/click… work on this machine alone`);
   });
 
-  test("/ answered 404, leads to the demo", async () => {
-    const response = await fetch(`${program.url}/`, { redirect: "manual" });
-    expect([response.status, response.headers.get("location")]).toEqual([302, "/demo"]);
+  test("/ answered 404, is the dashboard, which names files that are there", async () => {
+    const page = await fetch(`${program.url}/`);
+    const names = [...(await page.text()).matchAll(/(?:href|src)="(\/[^"]+)"/g)].map(([, name]) => name!);
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names) expect((await fetch(`${program.url}${name}`)).status, name).toBe(200);
   });
 
   test("a second start on the folder did not say which process has it", async () => {

@@ -4,6 +4,7 @@
  */
 import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
+import { readAdNames } from "../../actors/adapters/clickhouse/ad-names.ts";
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { createReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
@@ -14,6 +15,8 @@ import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/d
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
 import { auditRoutes } from "../gateway/audit-routes.ts";
 import { whoamiRoutes } from "../gateway/whoami-routes.ts";
+import { registerNamesRoute } from "../dashboard/names-routes.ts";
+import { registerDashboard } from "../dashboard/routes.ts";
 import { openProgramCertificates } from "../lib/certificates.ts";
 import { openClickHouse, openKafka, openSharedStates } from "../lib/connections.ts";
 import { followRouting } from "../lib/followers.ts";
@@ -77,6 +80,8 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
     replay: (id) => current().replay(id),
   };
   const replays = createReplayRecord(clickhouse);
+  registerNamesRoute(app, { names: (query) => readAdNames(clickhouse, query), requireScope });
+  registerDashboard(app);
   app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
   app.register(adListRoutes({ list: (query) => listAds(clickhouse, query), requireScope }));
   const { readCheckpoints: checkpoints } = createClickHouseCountSink(clickhouse);

@@ -28,7 +28,9 @@ async function click(token, init = {}) {
 async function freshToken(card) {
   const response = await fetch(`/demo/ads/${card.dataset.ad}/token`, { method: "POST" });
   if (!response.ok) throw new Error(`no new impression: ${response.status}`);
-  return (await response.json()).token;
+  const { token, impression_id } = await response.json();
+  card.querySelector(".explain").href = `/?click=${impression_id}`;
+  return token;
 }
 
 const tries = {

@@ -20,9 +20,14 @@ export const DEMO_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 };
 
+export interface DemoImpression {
+  readonly token: string;
+  readonly impressionId: string;
+}
+
 /** The tokens of one ad for one load of the page. */
 export interface DemoTokens {
-  readonly live: string;
+  readonly live: DemoImpression;
   readonly expired: string;
 }
 
@@ -76,16 +81,16 @@ const drawingOf = (ad: DemoAd) =>
   `<svg class="drawing" viewBox="-1 0 50 32" aria-hidden="true"><path d="${ad.drawing}"/></svg>`;
 
 function card(ad: DemoAd, tokens: DemoTokens): string {
-  const report = `/v1/reports/clicks?ad_id=${ad.adId}`;
-  return `<li class="ad of-${ad.advertiserId}" data-ad="${ad.adId}" data-token="${tokens.live}" data-expired="${tokens.expired}">
-<a class="creative" href="/click?i=${tokens.live}" target="_blank" rel="noopener">
+  return `<li class="ad of-${ad.advertiserId}" data-ad="${ad.adId}" data-token="${tokens.live.token}" data-expired="${tokens.expired}">
+<a class="creative" href="/click?i=${tokens.live.token}" target="_blank" rel="noopener">
 ${drawingOf(ad)}
 <strong>${esc(ad.title)}</strong>
 <span>${esc(ad.line)}</span>
 </a>
 <div class="facts">
 <p class="count"><output aria-label="clicks counted for ad ${ad.adId} in the last hour">–</output> <span>counted</span></p>
-<p class="small">Ad ${ad.adId} of ${esc(ad.advertiser)}, campaign ${ad.campaignId} · <a href="${report}">report of ad ${ad.adId}</a></p>
+<p class="small">Ad ${ad.adId} of ${esc(ad.advertiser)}, campaign ${ad.campaignId} ·
+<a href="/?ad=${ad.adId}">its clicks</a> · <a class="explain" href="/?click=${tokens.live.impressionId}">explain this one</a></p>
 <details name="tries">
 <summary>Try to cheat</summary>
 <div class="tries">
@@ -101,8 +106,8 @@ export function demoPage(tokensOf: (ad: DemoAd) => DemoTokens): string {
     "adtally demo",
     `<h1>Click an ad. See it counted, once.</h1>
 <p class="lead">Each ad below carries a signed impression, made when this page was loaded. Its click is redirected to a
-page on this machine, and shows in the advertiser's report within a second. The numbers are those of the last hour, read
-from <code>GET /v1/reports/clicks</code> each second.</p>
+page on this machine, and shows in the advertiser's <a href="/">dashboard</a> within a second. The numbers are those of the
+last hour, read from <code>GET /v1/reports/clicks</code> each second.</p>
 <h2>The ads</h2>
 <ul class="ads">
 ${DEMO_ADS.map((ad) => card(ad, tokensOf(ad))).join("\n")}
@@ -125,6 +130,6 @@ export function landingPage(ad: DemoAd): string {
 <h1>${esc(ad.title)}</h1>
 <p class="lead">This stands for the page of ${esc(ad.advertiser)}. The click on ad ${ad.adId} was redirected here, after it
 was on disk.</p>
-<p><a href="/v1/reports/clicks?ad_id=${ad.adId}">The report of ad ${ad.adId}</a> · <a href="/demo">Back to the ads</a></p>`,
+<p><a href="/?ad=${ad.adId}">The clicks of ad ${ad.adId}</a> · <a href="/demo">Back to the ads</a></p>`,
   );
 }

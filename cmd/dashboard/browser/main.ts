@@ -1,0 +1,10 @@
+/** Where the page begins. */
+import { App } from "./app.ts";
+import { applyTheme, keptTheme } from "./theme.ts";
+import { html, render } from "./ui.ts";
+
+applyTheme(keptTheme());
+const root = document.getElementById("app")!;
+const { demo } = root.dataset;
+root.replaceChildren();
+render(html`<${App} demo=${demo} />`, root);
