@@ -33,6 +33,7 @@ export const BENCHES: readonly BenchKind[] = [
   { name: "dedup", what: "Bloom filter and exact index", script: "bench/dedup.ts", quickArgs: QUICK },
   { name: "dedup-load", what: "repeats at 10,000/s", script: "bench/dedup-load.ts", quickArgs: QUICK },
   { name: "window", what: "window fold", script: "bench/window.ts", quickArgs: QUICK },
+  { name: "live", what: "live counts of an actor host", script: "bench/live.ts", quickArgs: QUICK },
   { name: "block", what: "block encode and decode", script: "bench/block.ts", quickArgs: QUICK },
   {
     name: "intake",
