@@ -1,7 +1,7 @@
 /** What the query service can be told. */
 import type { ProgramSpec } from "../config/command-line.ts";
 import { optional, withDefault, type ConfigOf } from "../config/setting.ts";
-import { path } from "../config/kinds.ts";
+import { path, port } from "../config/kinds.ts";
 import * as all from "../config/settings.ts";
 import { checkCertificates } from "../lib/certificates.ts";
 import { checkClickHouse, checkKafka, checkSharedState } from "../lib/connections.ts";
@@ -13,6 +13,7 @@ const settings = {
   ...all.apiSettings,
   httpPort: withDefault(all.apiSettings.httpPort, 8081),
   ...all.querySettings,
+  grpcPort: optional(port, "gRPC for reports; none where unset"),
   dataDir: optional(path, "folder of a replica of the catalogue: with it an ad's report reads less"),
   ...all.tlsSettings,
   ...all.publicTlsSettings,

@@ -65,10 +65,13 @@ const click = fc.record({
 });
 
 const many = (values: readonly unknown[], most = 3) =>
-  fc.option(fc.subarray(values.map(String), { minLength: 1, maxLength: Math.min(most, values.length) }).map(String), {
-    nil: undefined,
-    freq: 2,
-  });
+  fc.option(
+    fc.subarray(values.map(String), { minLength: 1, maxLength: Math.min(most, values.length) }).map(String),
+    {
+      nil: undefined,
+      freq: 2,
+    },
+  );
 const unique = (name: "adId" | "campaignId" | "advertiserId") => [...new Set(ads.map((ad) => ad[name]))];
 const rare = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: undefined, freq: 1 });
 const question = fc.record({
@@ -125,7 +128,10 @@ beforeAll(async () => {
   const newest = new Map(made.map((row) => [`${row.adId}/${row.minute}/${row.shard}`, row]));
   oracle = createOracle({
     counts: [...newest.values()],
-    clicks,
+    clicks: [
+      ...clicks,
+      ...clicks.filter(isRepeated).map((row): RawClick => ({ ...row, verdict: "DUPLICATE", reason: "NONE" })),
+    ],
     fromMs: FIRST_MS - 45 * DAY_MS,
     toMs: LAST_MS + 15 * DAY_MS,
     rawSinceMs: rawSince(NOW_MS, 7),
@@ -138,7 +144,11 @@ afterAll(async () => {
   await fixture.close();
 });
 
-/** Each row twice, as a block that the log holds twice; each counted click once more, as an owner wrote that did not know of it. */
+/** Of these an owner wrote once more that did not know that they were counted. */
+const isRepeated = ({ verdict }: RawClick, index: number): boolean =>
+  index % 3 === 0 && (verdict === "ACCEPTED" || verdict === "INVALID_TRAFFIC");
+
+/** Each row twice, as a block that the log holds twice. */
 async function writeRaw(clicks: readonly RawClick[]): Promise<void> {
   const received = Date.now();
   const text = (ms: number) => new Date(ms).toISOString().replace("T", " ").replace("Z", "");
@@ -157,10 +167,13 @@ async function writeRaw(clicks: readonly RawClick[]): Promise<void> {
       sequence: index + 1,
       row_number: 0,
     };
-    return [
-      { ...line, offset: 2 * index },
-      { ...line, offset: 2 * index + 1 },
+    const twice = [
+      { ...line, offset: 3 * index },
+      { ...line, offset: 3 * index + 1 },
     ];
+    return isRepeated(row, index)
+      ? [...twice, { ...line, offset: 3 * index + 2, sequence: 1_000_000 + index }]
+      : twice;
   });
   await clickhouse.insertBytes("INSERT INTO adtally.clicks_raw FORMAT JSONEachRow", [
     Buffer.from(lines.map((line) => JSON.stringify(line)).join("\n")),

@@ -1,12 +1,12 @@
 /** Who calls: the key in the call's metadata, `authorization: Bearer KEY`. */
 import { AdtallyError, isAdtallyError } from "../../core/errors.ts";
-import { permits } from "../../keys/api-key.ts";
+import { advertisersOf, permits } from "../../keys/api-key.ts";
 import { bearerOf } from "../../keys/authenticate.ts";
 import type { Metadata } from "@grpc/grpc-js";
 import type { Audit } from "../../keys/audit.ts";
 import type { KeyLimits } from "../../keys/key-limits.ts";
 import type { Authenticate } from "../../keys/authenticate.ts";
-import type { Principal, Scope } from "../../ports/key-store.ts";
+import type { Advertisers, Principal, Scope } from "../../ports/key-store.ts";
 
 /** What a service needs to know its callers. */
 export interface Callers {
@@ -35,6 +35,21 @@ export async function admit(
     noteRefusal(audit, caller, method, error);
     throw error;
   }
+}
+
+/**
+ * Lets who may read pass, and says whose advertisers' things they are shown; where reports are open,
+ * who has no key sees all, as over HTTP. @throws as `admit`
+ */
+export function authoriseReads(
+  callers: Callers,
+  method: string,
+  isOpen: boolean,
+): (metadata: Metadata) => Promise<{ readonly advertisers: Advertisers }> {
+  return async (metadata) => {
+    if (isOpen && metadata.get("authorization").length === 0) return { advertisers: "all" };
+    return { advertisers: advertisersOf(await admit(metadata, callers, "read", method)) };
+  };
 }
 
 export function noteRefusal(
