@@ -70,6 +70,8 @@ interface Lane {
   /** Met through here. */
   met: number;
   readonly pieces: Piece[];
+  /** Of the last piece: the next will have about as many. */
+  ads: number;
   sending: Promise<void> | undefined;
 }
 
@@ -96,7 +98,7 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
   function laneOf(shard: number): Lane {
     let lane = lanes.get(shard);
     if (lane === undefined) {
-      lane = { shard, epoch: 0, told: undefined, met: -1, pieces: [], sending: undefined };
+      lane = { shard, epoch: 0, told: undefined, met: -1, pieces: [], ads: 1, sending: undefined };
       lanes.set(shard, lane);
       void begin(lane);
     }
@@ -115,7 +117,7 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
       fromOffset: offset,
       throughOffset: offset,
       clicks: 0,
-      counts: new WindowTable(0),
+      counts: new WindowTable(0, lane.ads),
       message: undefined,
     };
     lane.pieces.push(piece);
@@ -131,6 +133,7 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
   /** What waits for the bus is as small as its message. */
   function close(lane: Lane, piece: Piece): void {
     if (piece.counts === undefined) return;
+    lane.ads = piece.counts.rows;
     piece.message = encodeDelta(deltaOf(lane, piece, piece.counts, limits));
     piece.counts = undefined;
   }
@@ -207,15 +210,29 @@ function deltaOf(
   counts: WindowTable,
   limits: LivePublisherDeps["limits"],
 ): LiveDelta {
-  const all: AdClicks[] = [];
-  counts.takeUnflushed(Infinity, (ids, at, clicks) => {
-    const idAt = (word: number) => idKey(ids[at + word + 1]!, ids[at + word]!);
-    all.push({ adId: idAt(0), campaignId: idAt(2), advertiserId: idAt(4), clicks });
+  // Of thousands of ads few are named: no object is made for the others.
+  const places: number[] = [];
+  const clicksAt: number[] = [];
+  let ids = new Uint32Array(0);
+  counts.takeUnflushed(Infinity, (table, at, clicks) => {
+    ids = table;
+    places.push(at);
+    clicksAt.push(clicks);
   });
-  if (all.length > limits.liveSlotMaxAds) all.sort((a, b) => b.clicks - a.clicks);
+  const idAt = (at: number) => idKey(ids[at + 1]!, ids[at]!);
+  const most = limits.liveSlotMaxAds;
+  const least = leastNamed(clicksAt, most);
+  /** Of those that have just so many as the last one named. */
+  let room = most - clicksAt.reduce((sum, clicks) => sum + (clicks > least ? 1 : 0), 0);
+  const ads: AdClicks[] = [];
   const rest = new Map<IdKey, number>();
-  for (const { advertiserId, clicks } of all.slice(limits.liveSlotMaxAds))
-    rest.set(advertiserId, (rest.get(advertiserId) ?? 0) + clicks);
+  for (const [index, at] of places.entries()) {
+    const clicks = clicksAt[index]!;
+    const advertiserId = idAt(at + 4);
+    if (clicks > least || (clicks === least && room-- > 0))
+      ads.push({ adId: idAt(at), campaignId: idAt(at + 2), advertiserId, clicks });
+    else rest.set(advertiserId, (rest.get(advertiserId) ?? 0) + clicks);
+  }
   const advertisers = [...rest].map(([advertiserId, clicks]) => ({ advertiserId, clicks }));
   if (advertisers.length > limits.liveSlotMaxAdvertisers) advertisers.sort((a, b) => b.clicks - a.clicks);
   const unnamed = advertisers.splice(limits.liveSlotMaxAdvertisers);
@@ -225,8 +242,14 @@ function deltaOf(
     fromOffset: piece.fromOffset,
     throughOffset: piece.throughOffset,
     second: Math.floor((piece.slot * limits.liveSlotMs) / 1_000),
-    ads: all.slice(0, limits.liveSlotMaxAds),
+    ads,
     advertisers,
     unnamed: unnamed.reduce((sum, { clicks }) => sum + clicks, 0),
   };
+}
+
+/** Clicks of the last ad that is named, where there are more than can be. */
+function leastNamed(clicks: readonly number[], most: number): number {
+  if (clicks.length <= most) return 0;
+  return Uint32Array.from(clicks).sort()[clicks.length - most]!;
 }
