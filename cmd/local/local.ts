@@ -5,15 +5,13 @@
  */
 import { join } from "node:path";
 import { listAds } from "../../actors/adapters/clickhouse/ad-list.ts";
+import { readAdNames } from "../../actors/adapters/clickhouse/ad-names.ts";
 import { startAdsProjector } from "../../actors/adapters/clickhouse/ads-projector.ts";
 import { connectClickHouse } from "../../actors/adapters/clickhouse/client.ts";
 import { createClickHouseCountSink } from "../../actors/adapters/clickhouse/count-sink.ts";
 import { startEngine } from "../../actors/adapters/clickhouse/engine-process.ts";
 import { migrate } from "../../actors/adapters/clickhouse/migrations.ts";
-import {
-  readRawProgress,
-  startRawIngester,
-} from "../../actors/adapters/clickhouse/raw-ingester.ts";
+import { readRawProgress, startRawIngester } from "../../actors/adapters/clickhouse/raw-ingester.ts";
 import { createReplayRecord } from "../../actors/adapters/clickhouse/replays.ts";
 import { createReportDesk } from "../../actors/adapters/clickhouse/report-desk.ts";
 import { watchReportTables } from "../../actors/adapters/clickhouse/report-tables.ts";
@@ -43,6 +41,8 @@ import { ShardHost } from "../../actors/shard/host.ts";
 import { createSpillingShardPort } from "../../actors/spill/spilling-shard-port.ts";
 import { shardsEver } from "../../actors/routing/table.ts";
 import { createTokenCodec } from "../../actors/token/token.ts";
+import { registerNamesRoute } from "../dashboard/names-routes.ts";
+import { registerDashboard } from "../dashboard/routes.ts";
 import { adsRoutes } from "../gateway/ads-routes.ts";
 import { auditRoutes } from "../gateway/audit-routes.ts";
 import { createGateway } from "../gateway/gateway.ts";
@@ -61,6 +61,8 @@ import { registerReportRoutes } from "../query/routes.ts";
 import { openAccess } from "./access.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
+import { writeHistory } from "./demo/history.ts";
+import { startTraffic } from "./demo/traffic.ts";
 import { loadAdminKey, loadRouting, loadTokenKeys } from "./files.ts";
 import { assertAddresses } from "./precheck.ts";
 import { holdsClicks, shardsToServe } from "./shards.ts";
@@ -93,10 +95,7 @@ export interface Local {
   /** Where the admin's key is kept; undefined when it was given. */
   readonly adminKeyPath: string | undefined;
   /** With the demo: a key of scope read for each of its advertisers. */
-  readonly demoKeys: readonly {
-    readonly advertiser: string;
-    readonly key: string;
-  }[];
+  readonly demoKeys: readonly { readonly advertiser: string; readonly key: string }[];
   /** Every route of its HTTP API. */
   readonly routes: readonly Route[];
   /** Drains and stops everything. */
@@ -113,9 +112,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
   const closing = (close: () => Promise<void>) => void open.push(close);
   const closeAll = async () => {
     for (const close of open.splice(0).reverse()) {
-      await close().catch((error: unknown) =>
-        logger.error({ error: messageOf(error) }, "close failed"),
-      );
+      await close().catch((error: unknown) => logger.error({ error: messageOf(error) }, "close failed"));
     }
   };
 
@@ -141,12 +138,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       () => undefined,
     );
 
-    const log = await openFileLog({
-      dir: join(dataDir, "log"),
-      limits,
-      clock,
-      logger,
-    });
+    const log = await openFileLog({ dir: join(dataDir, "log"), limits, clock, logger });
     closing(() => log.close());
     const clicks = log.topic("clicks");
     const isFresh = !(await holdsClicks(clicks, limits));
@@ -172,6 +164,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
 
     progress("recovering the shards");
     const sink = createClickHouseCountSink(clickhouse);
+    if (config.demo) await writeHistory(clickhouse, sink, clock.now());
     const rawProgress = await readRawProgress(clickhouse);
     const { serve: shards, foldAnew } = await shardsToServe({
       routing,
@@ -183,30 +176,15 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     const stores = rocksShardStores(join(dataDir, "state"));
     for (const shard of foldAnew) {
-      logger.warn(
-        { shard },
-        "ClickHouse has no counts of this shard: made again from the log",
-      );
+      logger.warn({ shard }, "ClickHouse has no counts of this shard: made again from the log");
       await stores.destroy(shard);
     }
-    const tables = watchReportTables({
-      clickhouse,
-      clock,
-      logger,
-      whenAway: false,
-    });
+    const tables = watchReportTables({ clickhouse, clock, logger, whenAway: false });
     closing(async () => tables.stop());
     const reports = createReports({ clickhouse, limits, shards: () => shards });
     const deadLetterLog = log.topic("clicks-dead-letter");
     const spill = log.topic("clicks-spill");
-    const live = openLocalLive({
-      clock,
-      limits,
-      logger,
-      random,
-      clickhouse,
-      shards: () => shards,
-    });
+    const live = openLocalLive({ clock, limits, logger, random, clickhouse, shards: () => shards });
     closing(() => live.close());
     const host = await ShardHost.start({
       shards: shards.map((shard) => ({ shard, epoch: EPOCH })),
@@ -223,56 +201,23 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       onFolded: live.publisher.folded,
     });
     closing(() => host.drain());
-    const ingester = await startRawIngester({
-      log: clicks,
-      clickhouse,
-      shards,
-      limits,
-      clock,
-      logger,
-    });
+    const ingester = await startRawIngester({ log: clicks, clickhouse, shards, limits, clock, logger });
     progress("sending the counts that ClickHouse lacks");
-    await withDeadline(
-      clock,
-      COUNTS_DEADLINE_MS,
-      "ClickHouse",
-      host.flushCounts(),
-    ).catch((error: unknown) => {
-      progress(
-        `ready without them: reports lag until ClickHouse has taken them (${messageOf(error)})`,
-      );
-    });
-    const rollups = startRollups({
-      clickhouse,
-      shards: () => shards,
-      limits,
-      clock,
-      logger,
-    });
-    closing(() =>
-      withDeadline(
-        clock,
-        STOP_DEADLINE_MS,
-        "the rollup's statement",
-        rollups.stop(),
-      ).catch(() => {}),
+    await withDeadline(clock, COUNTS_DEADLINE_MS, "ClickHouse", host.flushCounts()).catch(
+      (error: unknown) => {
+        progress(`ready without them: reports lag until ClickHouse has taken them (${messageOf(error)})`);
+      },
     );
-    const projector = await startAdsProjector({
-      changes: catalogue,
-      clickhouse,
-      limits,
-      clock,
-      logger,
-    });
+    const rollups = startRollups({ clickhouse, shards: () => shards, limits, clock, logger });
     closing(() =>
-      withDeadline(clock, STOP_DEADLINE_MS, "the last ads", projector.stop()),
+      withDeadline(clock, STOP_DEADLINE_MS, "the rollup's statement", rollups.stop()).catch(() => {}),
     );
+    const projector = await startAdsProjector({ changes: catalogue, clickhouse, limits, clock, logger });
+    closing(() => withDeadline(clock, STOP_DEADLINE_MS, "the last ads", projector.stop()));
     const retention = clock.every(RETENTION_CHECK_MS, () => {
-      log
-        .retain(clock.now() - limits.logRetentionMs)
-        .catch((error: unknown) => {
-          logger.error({ error: messageOf(error) }, "log retention failed");
-        });
+      log.retain(clock.now() - limits.logRetentionMs).catch((error: unknown) => {
+        logger.error({ error: messageOf(error) }, "log retention failed");
+      });
     });
 
     let state: "starting" | "ready" | "draining" = "starting";
@@ -295,11 +240,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       anonymousScopes: config.openReports ? ["read"] : [],
       keyLimits,
       audit,
-      readiness: () => [
-        ...(state === "ready" ? [] : [state]),
-        ...host.faults,
-        ...tables.faults(),
-      ],
+      readiness: () => [...(state === "ready" ? [] : [state]), ...host.faults, ...tables.faults()],
     });
     const shardPort = createDirectShardPort({
       shards: new Map(shards.map((shard) => [shard, host])),
@@ -327,16 +268,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     });
     const { app, requireScope } = api;
     app.register(adsRoutes({ catalogue, clock, limits, logger, requireScope }));
-    app.register(
-      keysRoutes({
-        keys: keyStore,
-        authenticator,
-        requireScope,
-        clock,
-        random,
-        limits,
-      }),
-    );
+    app.register(keysRoutes({ keys: keyStore, authenticator, requireScope, clock, random, limits }));
     app.register(whoamiRoutes({ requireScope }));
     app.register(auditRoutes({ audit, requireScope, limits }));
     app.register(impressionsRoutes({ placement, requireScope, limits }));
@@ -347,13 +279,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     };
     const desk = createReportDesk({ reports, clickhouse, ownerOf });
     registerReportRoutes(app, { desk, authorise, clock, limits });
-    app.register(
-      liveRoutes({
-        feed: live.feed,
-        authorise: authoriseReads(requireScope),
-        limits,
-      }),
-    );
+    app.register(liveRoutes({ feed: live.feed, authorise, limits }));
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({
       log: deadLetterLog,
@@ -363,46 +289,20 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       clock,
     });
     const replays = createReplayRecord(clickhouse);
-    app.register(
-      deadLetterRoutes({ deadLetters, replays, requireScope, logger }),
-    );
-    app.register(
-      adListRoutes({
-        list: (query) => listAds(clickhouse, query),
-        requireScope,
-      }),
-    );
+    app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
+    app.register(adListRoutes({ list: (query) => listAds(clickhouse, query), requireScope }));
     const owner = { host: config.host, epoch: EPOCH };
     const owned = new Map(shards.map((shard) => [shard, owner] as const));
-    const assignment = () => ({
-      version: EPOCH,
-      hosts: new Map<string, string>(),
-      shards: owned,
-    });
+    const assignment = () => ({ version: EPOCH, hosts: new Map<string, string>(), shards: owned });
     const checkpoints = () => sink.readCheckpoints();
     const table = () => routing;
     app.register(
-      clusterRoutes({
-        table,
-        assignment,
-        clicks,
-        checkpoints,
-        requireScope,
-        limits,
-        clock,
-        logger,
-      }),
+      clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
     );
-    if (config.demo) {
-      registerDemoRoutes(app, {
-        clock,
-        codec,
-        random,
-        limits,
-        publicUrl,
-        table: () => routing,
-      });
-    }
+    registerNamesRoute(app, { names: (query) => readAdNames(clickhouse, query), requireScope });
+    registerDashboard(app, { hasDemo: config.demo });
+    const demo = { clock, codec, random, limits, publicUrl, table: () => routing };
+    if (config.demo) registerDemoRoutes(app, demo);
     await app.ready();
     closing(() => app.close());
 
@@ -438,6 +338,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     httpPort = bound.httpPort;
     if (config.demo) await seedDemo(catalogue, publicUrl());
     state = "ready";
+    const stopTraffic = config.demo
+      ? startTraffic({ ...demo, url: urlOf(config.host, httpPort) })
+      : () => undefined;
 
     return {
       url: urlOf(config.host, bound.httpPort),
@@ -449,29 +352,17 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       routes: api.routes,
       close: async () => {
         state = "draining";
+        stopTraffic();
         live.feed.close();
         await gateway.drain();
         refresh.cancel();
         retention.cancel();
         const leave = (error: unknown) =>
-          logger.warn(
-            { error: messageOf(error) },
-            "raw rows or ads left for the next start",
-          );
+          logger.warn({ error: messageOf(error) }, "raw rows or ads left for the next start");
         const draining = Promise.all([ingester.drain(), projector.drain()]);
-        await withDeadline(
-          clock,
-          limits.sinkDrainDeadlineMs,
-          "ClickHouse",
-          draining,
-        ).catch(leave);
+        await withDeadline(clock, limits.sinkDrainDeadlineMs, "ClickHouse", draining).catch(leave);
         // An insert that hangs ends with the engine.
-        await withDeadline(
-          clock,
-          STOP_DEADLINE_MS,
-          "the last insert",
-          ingester.stop(),
-        ).catch(leave);
+        await withDeadline(clock, STOP_DEADLINE_MS, "the last insert", ingester.stop()).catch(leave);
         await closeAll();
       },
     };
