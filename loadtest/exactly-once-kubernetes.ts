@@ -85,7 +85,8 @@ try {
     operatorAwayMs: flags.operatorAway ?? (short ? 15_000 : 30_000),
     apiAwayMs: 15_000,
     nodeAwayMs: 5_000,
-    mergeAfterSeconds: 15,
+    // Longer than a host that was started again takes to know its load.
+    mergeAfterSeconds: 45,
     deleted: short ? ["gateways", "actors"] : COMPONENTS,
     lateMostMs: short ? 15_000 : 20_000,
     measureMs: short ? 10_000 : 20_000,

@@ -170,6 +170,7 @@ Made by \`node scripts/faults.ts --write\`; a test holds that all that it names 
 After each fault the invariants of [ARCHITECTURE.md](../ARCHITECTURE.md) hold: every acknowledged click is counted once and nothing else is (I1), a replay of the log gives the same (I2), a shard's versions only rise (I3), what waits is drained (I4).
 
 Beside these tests \`npm run test:exactly-once\` and \`npm run test:exactly-once-cluster\` kill and stop all parts under load and compare the counts with what was sent (faults 1, 2, 6, 7, 14).
+On a real Kubernetes node \`npm run test:cluster\` does so from \`helm install\` to \`helm uninstall\` ([kubernetes.md](kubernetes.md)): pods are killed (1), everything is rolled out (4), a hot ad is split and merged in mid-burst, with duplicates across the change (17), actor hosts go from 1 to 3 and back, with a crash in mid-move (18), the operator ends in mid-rollout, and the API server, the operator and the node's power are away (23).
 `;
 
 export const ROOT = path.resolve(import.meta.dirname, "..");
