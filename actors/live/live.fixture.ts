@@ -74,7 +74,7 @@ export interface RecordingClient extends LiveClient {
   lastId: string | undefined;
   ended: EndCode | undefined;
   takes: boolean;
-  refused: unknown;
+  refused: Error | undefined;
   /** Of the newest state of each second. */
   sum(): number;
 }

@@ -213,7 +213,7 @@ function deltaOf(
   // Of thousands of ads few are named: no object is made for the others.
   const places: number[] = [];
   const clicksAt: number[] = [];
-  let ids = new Uint32Array(0);
+  let ids: Uint32Array = new Uint32Array(0);
   counts.takeUnflushed(Infinity, (table, at, clicks) => {
     ids = table;
     places.push(at);

@@ -21,6 +21,7 @@ import { DEFAULT_RETENTION } from "../../actors/adapters/clickhouse/schema.ts";
 import { createDirectShardPort } from "../../actors/adapters/direct/direct-shard-port.ts";
 import { openFileLog } from "../../actors/adapters/embedded/file-log.ts";
 import { authoriseReads as authoriseCalls } from "../../actors/adapters/grpc/auth.ts";
+import { createLiveService } from "../../actors/adapters/grpc/live-service.ts";
 import { createReportsService } from "../../actors/adapters/grpc/reports-service.ts";
 import { authoriseReads } from "../../actors/adapters/http/auth.ts";
 import { createApi, type Route } from "../../actors/adapters/http/api.ts";
@@ -306,6 +307,9 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     await app.ready();
     closing(() => app.close());
 
+    const callers = { authenticate, keyLimits, audit };
+    const authoriseFor = (service: string) =>
+      authoriseCalls(callers, `adtally.v1.${service}`, config.openReports);
     const gateway = createGateway({
       shardPort: spilling.patient,
       httpShardPort: spilling,
@@ -319,17 +323,8 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       audit,
       placement,
       grpcServices: [
-        createReportsService({
-          desk,
-          authorise: authoriseCalls(
-            { authenticate, keyLimits, audit },
-            "adtally.v1.ReportService",
-            config.openReports,
-          ),
-          clock,
-          limits,
-          logger,
-        }),
+        createReportsService({ desk, authorise: authoriseFor("ReportService"), clock, limits, logger }),
+        createLiveService({ feed: live.feed, authorise: authoriseFor("LiveService"), limits, logger }),
       ],
       httpHandler: (request, response) => void app.routing(request, response),
       logger,

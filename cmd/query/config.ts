@@ -13,7 +13,7 @@ const settings = {
   ...all.apiSettings,
   httpPort: withDefault(all.apiSettings.httpPort, 8081),
   ...all.querySettings,
-  grpcPort: optional(port, "gRPC for reports; none where unset"),
+  grpcPort: optional(port, "gRPC for reports and live counts; none where unset"),
   dataDir: optional(path, "folder of a replica of the catalogue: with it an ad's report reads less"),
   ...all.tlsSettings,
   ...all.publicTlsSettings,

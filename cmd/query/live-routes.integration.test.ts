@@ -42,7 +42,11 @@ async function serve(world: LiveWorld) {
   app.addHook("onRequest", async (_request, reply) => {
     responses.add(reply.raw);
   });
-  const authorise = async ({ headers }: { readonly headers: { readonly authorization?: string } }) => {
+  const authorise = async ({
+    headers,
+  }: {
+    readonly headers: { readonly authorization?: string | undefined };
+  }) => {
     const advertisers = KEYS.get(headers.authorization ?? "");
     if (advertisers === undefined) throw new HttpProblem(401, "UNAUTHENTICATED", "no such key");
     return { advertisers };

@@ -97,7 +97,12 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   life.onStop("HTTP", () => app.close());
   const httpPort = await listenHttp(app, config.host, config.httpPort, "--http-port");
   const callers = { ...keys, authenticate: keys.authenticator.authenticate };
-  const grpcPort = await listenReportsGrpc(program, { desk, callers, certificates: certificates.public });
+  const grpcPort = await listenReportsGrpc(program, {
+    desk,
+    feed,
+    callers,
+    certificates: certificates.public,
+  });
   life.comeUp();
 
   await Promise.all([
