@@ -15,6 +15,8 @@ export interface LiveLimits {
   readonly liveSlotMaxAdvertisers: number;
   /** Spans that may wait for the bus, of one shard. */
   readonly liveMaxWaitingSlots: number;
+  /** Spans of each shard that are kept after they were told, for a bus that loses its memory. */
+  readonly liveKeptSlots: number;
   /** How far back live streams can be resumed by the second. */
   readonly liveHistoryMs: number;
   /** How far back they can be resumed at all: by the minutes of ClickHouse. */
@@ -42,6 +44,7 @@ export const DEFAULT_LIVE_LIMITS: LiveLimits = {
   liveSlotMaxAds: 128,
   liveSlotMaxAdvertisers: 512,
   liveMaxWaitingSlots: 512,
+  liveKeptSlots: 40,
   liveHistoryMs: 120 * SECOND_MS,
   liveMinutesMs: 3_600 * SECOND_MS,
   liveMinutesDeadlineMs: 2 * SECOND_MS,

@@ -138,6 +138,35 @@ describe("what a host tells of its shards", () => {
     await publisher.stop();
   });
 
+  test("fault 14: what a bus without its memory no longer has, and may not have passed on, is told again", async () => {
+    const [before, after] = [world(), world()];
+    const { clock, limits } = before;
+    let bus: Pick<Bus, "append" | "newest"> | undefined = before.bus;
+    const publisher = createLivePublisher({
+      bus: {
+        newest: async (channel) => bus?.newest(channel),
+        append: async (channel, message) => (await bus?.append(channel, message)) ?? false,
+      },
+      limits: { ...limits, liveKeptSlots: 3 },
+      clock,
+      logger: silentLogger,
+    });
+    const count = async (offset: number) => {
+      fold(publisher, blockAt(offset, clock.now(), [1001]));
+      await clock.advance(1_000);
+    };
+    for (let at = 0; at < 5; at += 1) await count(at);
+    expect(before.told.map(({ fromOffset }) => fromOffset)).toEqual([0, 1, 2, 3, 4]);
+    bus = undefined;
+    await count(5);
+    bus = after.bus;
+    await clock.advance(2_000);
+    await count(6);
+    await after.clock.advance(0);
+    expect(after.told.map(({ fromOffset }) => fromOffset)).toEqual([2, 3, 4, 5, 6]);
+    expect(publisher.lost).toBe(0);
+  });
+
   test("B1: owners that overlap, replays and messages sent again add up to each click once", async () => {
     const owner = fc.record({
       from: fc.nat(30),

@@ -9,6 +9,8 @@
  *  B2 A shard that begins asks the bus what was told of it last, and tells what is behind: clicks that
  *     were counted, but not told, when a host was killed. Of what is older than `liveHistoryMs` nothing
  *     is told.
+ *     After an append that failed it asks again, and tells again what the bus no longer has of the last
+ *     `liveKeptSlots`: whoever followed may not have read it before a Redis without persistence died.
  *  B3 What waits is bounded (`liveMaxWaitingSlots` a shard, each as small as its message); past it,
  *     or older than `liveHistoryMs`, it is dropped and counted.
  */
@@ -45,6 +47,7 @@ export interface LivePublisherDeps {
     | "liveSlotMaxAds"
     | "liveSlotMaxAdvertisers"
     | "liveMaxWaitingSlots"
+    | "liveKeptSlots"
     | "liveHistoryMs"
     | "reconnectMaxMs"
   >;
@@ -70,6 +73,10 @@ interface Lane {
   /** Met through here. */
   met: number;
   readonly pieces: Piece[];
+  /** The last that were told, in order. */
+  kept: Piece[];
+  /** Nobody knows what the bus has: an append failed. */
+  isInDoubt: boolean;
   /** Of the last piece: the next will have about as many. */
   ads: number;
   sending: Promise<void> | undefined;
@@ -98,7 +105,17 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
   function laneOf(shard: number): Lane {
     let lane = lanes.get(shard);
     if (lane === undefined) {
-      lane = { shard, epoch: 0, told: undefined, met: -1, pieces: [], ads: 1, sending: undefined };
+      lane = {
+        shard,
+        epoch: 0,
+        told: undefined,
+        met: -1,
+        pieces: [],
+        kept: [],
+        isInDoubt: false,
+        ads: 1,
+        sending: undefined,
+      };
       lanes.set(shard, lane);
       void begin(lane);
     }
@@ -143,7 +160,26 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
     lane.sending ??= sendAll(lane).finally(() => (lane.sending = undefined));
   }
 
+  /** False where the bus does not answer. */
+  async function compare(lane: Lane): Promise<boolean> {
+    const newest = await bus.newest(liveChannel(lane.shard));
+    if (newest === undefined) return false;
+    const through = (newest && decodeDelta(newest)?.throughOffset) ?? -1;
+    const all = [...lane.kept, ...lane.pieces];
+    const isThere = ({ counts, throughOffset }: Piece) => counts === undefined && throughOffset <= through;
+    lane.kept = all.filter(isThere).slice(-limits.liveKeptSlots);
+    const missing = all.filter((piece) => !isThere(piece));
+    lane.pieces.splice(0, lane.pieces.length, ...missing);
+    lane.isInDoubt = false;
+    return true;
+  }
+
+  function sendLater(lane: Lane): void {
+    if (!isStopping) clock.after(limits.reconnectMaxMs, () => send(lane));
+  }
+
   async function sendAll(lane: Lane): Promise<void> {
+    if (lane.isInDoubt && !(await compare(lane))) return sendLater(lane);
     for (let piece = lane.pieces[0]; piece?.message !== undefined; piece = lane.pieces[0]) {
       const isOld = (piece.slot + 1) * limits.liveSlotMs < clock.now() - limits.liveHistoryMs;
       if (isOld) {
@@ -151,12 +187,14 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
         continue;
       }
       if (!(await bus.append(liveChannel(lane.shard), piece.message))) {
-        if (!isStopping) clock.after(limits.reconnectMaxMs, () => send(lane));
-        return;
+        lane.isInDoubt = true;
+        return sendLater(lane);
       }
       // While it waited, the oldest may have been dropped.
       if (lane.pieces[0] === piece) lane.pieces.shift();
       lane.told = piece.throughOffset;
+      lane.kept.push(piece);
+      if (lane.kept.length > limits.liveKeptSlots) lane.kept.shift();
     }
   }
 
