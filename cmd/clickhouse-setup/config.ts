@@ -1,4 +1,5 @@
 /** What the command that sets ClickHouse up can be told. */
+import { LEAST_COUNT_DAYS } from "../../actors/adapters/clickhouse/schema.ts";
 import type { ProgramSpec } from "../config/command-line.ts";
 import type { ConfigOf } from "../config/setting.ts";
 import * as all from "../config/settings.ts";
@@ -32,6 +33,13 @@ function checkSetup(config: SetupConfig): readonly string[] {
     faults.push(
       "--clickhouse-reader-user and --clickhouse-reader-password go together: one of them is not set",
     );
+  const kept = [
+    ["--minute-retention-days", config.minuteRetentionDays],
+    ["--hour-retention-days", config.hourRetentionDays],
+  ] as const;
+  for (const [flag, days] of kept)
+    if (days !== undefined && days !== 0 && days < LEAST_COUNT_DAYS)
+      faults.push(`${flag} ${days}: give ${LEAST_COUNT_DAYS} or more, or 0 for ever`);
   return faults;
 }
 

@@ -15,7 +15,11 @@ async function setUp(program: Program<SetupConfig>): Promise<void> {
   const { config } = program;
   const { clickhouse: certificates } = await openProgramCertificates(program);
   const clickhouse = openClickHouse(program, certificates);
-  const { from, to } = await migrate(clickhouse, DEFAULT_RETENTION);
+  const { from, to } = await migrate(clickhouse, {
+    ...DEFAULT_RETENTION,
+    minuteDays: config.minuteRetentionDays,
+    hourDays: config.hourRetentionDays,
+  });
   say(from === to ? `tables: at version ${to}, as they were` : `tables: from version ${from} to ${to}`);
 
   const { clickhouseReaderUser: username, clickhouseReaderPassword: password } = config;

@@ -3,6 +3,7 @@
  * file serves a cluster.
  */
 import { hostname } from "node:os";
+import { LEAST_COUNT_DAYS } from "../../actors/adapters/clickhouse/schema.ts";
 import { DEFAULT_LIMITS } from "../../actors/core/limits.ts";
 import {
   address,
@@ -208,6 +209,14 @@ export const clickhouseSetupSettings = {
     "user to make for the query service: it reads what reports need, and nothing else",
   ),
   clickhouseReaderPassword: asSecret(optional(secret, "that user's password")),
+  minuteRetentionDays: optional(
+    count("<days>", 0, 36_500),
+    `days that counts by minute are kept, ${LEAST_COUNT_DAYS} at the least, 0 for ever; unset: as it is, at first for ever`,
+  ),
+  hourRetentionDays: optional(
+    count("<days>", 0, 36_500),
+    "the same of advertisers' counts by hour, which long reports read",
+  ),
 };
 
 export const dataSettings = {
@@ -242,6 +251,10 @@ export const gatewaySettings = {
 
 export const querySettings = {
   openReports: setting(onOff, "reports need no key", false),
+  shareKeysFile: optional(
+    path,
+    "keys that sign links of shared reports, the same for all query services (npm run token-keys); no sharing where unset",
+  ),
 };
 
 /** In a pod none of them is needed. */

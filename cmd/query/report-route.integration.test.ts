@@ -200,7 +200,11 @@ test("a report of too many rows is refused with what to do, never cut", async ()
   });
 });
 
-test("the OpenAPI document has the report, its formats and its refusals", async () => {
+test("the OpenAPI document has the report, its formats and its refusals, and is a page to read", async () => {
+  const page = await get("/docs");
+  expect(page.headers["content-security-policy"]).toContain("default-src 'none'");
+  expect(page.body).toContain("GET /v1/reports</h3>");
+  expect(page.body).toContain("<code>rows[].previous_clicks</code>");
   const document = (await get("/openapi.json")).json();
   const { get: operation } = document.paths["/v1/reports"];
   expect(Object.keys(operation.responses["200"].content)).toEqual([

@@ -8,6 +8,7 @@ import type { Granularity, Reports, ReportSubject } from "../../actors/adapters/
 import { percentile } from "../lib/report.ts";
 import { cpuUsOf } from "../lib/processes.ts";
 import { reportFaults } from "./check.ts";
+import { QUESTIONS, queryOf } from "./questions.ts";
 import { FIRST_ADVERTISER, MINUTE_DAYS, adColumns, type Shape } from "./shape.ts";
 
 const HOUR_MS = 3_600_000;
@@ -130,24 +131,39 @@ export async function measure(options: MeasureOptions, say: (line: Line) => void
   const ads = await busyAds(clickhouse, shape, queries);
   const lines: Line[] = [];
   const wrong: string[] = [];
-  for (const { granularity, lengthMs, question, subject } of kinds(shape, ads)) {
+  const timed = async (report: Promise<unknown>): Promise<number> => {
+    const startedAt = performance.now();
+    await report;
+    return performance.now() - startedAt;
+  };
+  const asked = [
+    ...kinds(shape, ads).map(({ granularity, lengthMs, question, subject }) => {
+      const of = (index: number) => ({ subject: subject(index), fromMs: toMs - lengthMs, toMs, granularity });
+      const check = async (index: number) =>
+        reportFaults(clickhouse, shape, of(index), await reports.clicksReport(of(index)));
+      return { question, check, ask: (index: number) => timed(reports.clicksReport(of(index))) };
+    }),
+    // Held against a plain recomputation in report-random.integration.test.ts.
+    ...QUESTIONS.flatMap(({ question, input }) => {
+      const query = (advertiserId: bigint | number) =>
+        queryOf({ ...input(String(advertiserId)), to: "now" }, toMs);
+      const check = () => Promise.resolve([]);
+      const any = (index: number) => ads[index % ads.length]!.advertiserId;
+      return [
+        { question, check, ask: (index: number) => timed(reports.report(query(any(index)), toMs)) },
+        {
+          question: question.replace("an advertiser", "the largest advertiser"),
+          check,
+          ask: () => timed(reports.report(query(FIRST_ADVERTISER), toMs)),
+        },
+      ];
+    }),
+  ];
+  for (const { ask, check, question } of asked) {
     if (options.only !== undefined && !question.includes(options.only)) continue;
-    const queryOf = (index: number) => ({
-      subject: subject(index),
-      fromMs: toMs - lengthMs,
-      toMs,
-      granularity,
-    });
-    const ask = async (index: number): Promise<number> => {
-      const startedAt = performance.now();
-      await reports.clicksReport(queryOf(index));
-      return performance.now() - startedAt;
-    };
-    for (let index = 0; index < CHECKED; index++) {
-      const query = queryOf(index);
-      const faults = await reportFaults(clickhouse, shape, query, await reports.clicksReport(query));
-      for (const fault of faults.slice(0, 3)) wrong.push(`${question}, question ${index}: ${fault}`);
-    }
+    for (let index = 0; index < CHECKED; index++)
+      for (const fault of (await check(index)).slice(0, 3))
+        wrong.push(`${question}, question ${index}: ${fault}`);
     // What the operating system has not read yet is a matter of the disk, not of the query.
     for (let index = 0; index < Math.min(queries, 20); index++) await ask(index);
     const before = await spentBy(clickhouse, enginePid);

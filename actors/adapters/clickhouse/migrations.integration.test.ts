@@ -86,6 +86,22 @@ describe("migrations", () => {
     expect(query).toContain("`ip` IPv6 TTL toDateTime(received_time) + toIntervalDay(2)");
   });
 
+  test("M4 counts are kept for ever, unless days are given; who gives none leaves them as they are", async () => {
+    const kept = async () =>
+      [await tableOf("click_counts"), await tableOf("advertiser_counts_hourly")].map(
+        (query) => /TTL \w+ \+ toIntervalDay\((\d+)\)/.exec(query)?.[1],
+      );
+    await migrate(fixture.clickhouse, DEFAULT_RETENTION);
+    expect(await kept()).toEqual([undefined, undefined]);
+    await migrate(fixture.clickhouse, { ...DEFAULT_RETENTION, minuteDays: 90, hourDays: 800 });
+    await migrate(fixture.clickhouse, DEFAULT_RETENTION);
+    expect(await kept()).toEqual(["90", "800"]);
+    await migrate(fixture.clickhouse, { ...DEFAULT_RETENTION, minuteDays: 0, hourDays: 0 });
+    expect(await kept()).toEqual([undefined, undefined]);
+    const tooShort = { ...DEFAULT_RETENTION, minuteDays: 34 };
+    await expect(migrate(fixture.clickhouse, tooShort)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  });
+
   test("raw rows expire, their IP before them", async () => {
     await migrate(fixture.clickhouse, DEFAULT_RETENTION);
     await fixture.clickhouse.command(

@@ -17,7 +17,7 @@
  */
 import { AdtallyError } from "../../core/errors.ts";
 import type { ClickHouse } from "./client.ts";
-import { ENUMS, allTables, enum8, schemaSteps, type Retention } from "./schema.ts";
+import { ENUMS, LEAST_COUNT_DAYS, allTables, enum8, schemaSteps, type Retention } from "./schema.ts";
 import { ddlSettings, localName, onCluster, renderEverywhere } from "./topology.ts";
 
 export const DATABASE = "adtally";
@@ -125,7 +125,8 @@ async function checkTopologyFits(clickhouse: ClickHouse): Promise<void> {
 }
 
 /** M4: changes metadata alone; rows already expired by the new days go with their next merge. */
-async function applyRetention(clickhouse: ClickHouse, { rawDays, ipDays }: Retention): Promise<void> {
+async function applyRetention(clickhouse: ClickHouse, retention: Retention): Promise<void> {
+  const { ipDays, rawDays } = retention;
   const { topology } = clickhouse;
   const local = localName(topology, "clicks_raw");
   const [table] = await clickhouse.rows<{ query: string }>(
@@ -147,6 +148,41 @@ async function applyRetention(clickhouse: ClickHouse, { rawDays, ipDays }: Reten
       clickhouse,
       `${alter} MODIFY COLUMN ip IPv6 TTL toDateTime(received_time) + INTERVAL ${ipDays} DAY SETTINGS materialize_ttl_after_modify = 0`,
     );
+  await applyCountRetention(clickhouse, "click_counts", "minute", retention.minuteDays);
+  await applyCountRetention(clickhouse, "advertiser_counts_hourly", "hour", retention.hourDays);
+}
+
+/** Weeks and months are dropped whole: no part is written anew for what expires in it. */
+async function applyCountRetention(
+  clickhouse: ClickHouse,
+  table: "click_counts" | "advertiser_counts_hourly",
+  column: "minute" | "hour",
+  days: number | undefined,
+): Promise<void> {
+  if (days === undefined) return;
+  if (!Number.isInteger(days) || (days !== 0 && days < LEAST_COUNT_DAYS))
+    throw new AdtallyError(
+      "CONFIG_INVALID",
+      `counts by ${column} cannot be kept for ${days} days: give ${LEAST_COUNT_DAYS} or more, or 0 for ever`,
+    );
+  const { topology } = clickhouse;
+  const local = localName(topology, table);
+  const [found] = await clickhouse.rows<{ query: string }>(
+    `SELECT create_table_query AS query FROM system.tables WHERE database = '${DATABASE}' AND name = {local:String}`,
+    { local },
+  );
+  const alter = `ALTER TABLE ${DATABASE}.${local}${onCluster(topology)}`;
+  const query = found?.query ?? "";
+  if (days === 0) {
+    if (query.includes(` TTL ${column}`)) await define(clickhouse, `${alter} REMOVE TTL`);
+    return;
+  }
+  if (query.includes(`TTL ${column} + toIntervalDay(${days})`)) return;
+  await define(clickhouse, `${alter} MODIFY SETTING ttl_only_drop_parts = 1`);
+  await define(
+    clickhouse,
+    `${alter} MODIFY TTL ${column} + INTERVAL ${days} DAY SETTINGS materialize_ttl_after_modify = 0`,
+  );
 }
 
 /** M4, its second sentence: a column that lacks a code would refuse every insert that holds it. */

@@ -15,7 +15,17 @@ export interface Retention {
   readonly rawDays: number;
   /** Days after which a raw row forgets its IP address. */
   readonly ipDays: number;
+  /** Days that counts by minute are kept; 0: for ever, and undefined: as the table has it. */
+  readonly minuteDays?: number | undefined;
+  /** The same of advertisers' counts by hour. */
+  readonly hourDays?: number | undefined;
 }
+
+/**
+ * Counts are kept so long at the least: a click that comes late from a gateway's disk or a spill
+ * opens an hour again, which is then made of all its minutes or not at all.
+ */
+export const LEAST_COUNT_DAYS = 35;
 
 export const DEFAULT_RETENTION: Retention = { rawDays: 7, ipDays: 1 };
 

@@ -1,6 +1,7 @@
 /** What a cluster, a scraper and a client generator ask: alive, ready, metrics, OpenAPI. */
 import type { FastifyPluginAsync, FastifyReply } from "fastify";
 import type { Metrics } from "../../runtime/metrics.ts";
+import { API_PAGE_CSP, apiPage, type OpenApi } from "./api-page.ts";
 import { HttpProblem, PROBLEM_TYPE, problemBody } from "./problem.ts";
 
 /** Names what is not ready, each with its reason; empty when all is. */
@@ -55,6 +56,13 @@ export function systemRoutes(deps: SystemDeps): FastifyPluginAsync {
     );
 
     app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+
+    app.get("/docs", { schema: { hide: true } }, async (_request, reply) =>
+      reply
+        .header("content-security-policy", API_PAGE_CSP)
+        .type("text/html; charset=utf-8")
+        .send(apiPage(app.swagger() as OpenApi)),
+    );
   };
 }
 
