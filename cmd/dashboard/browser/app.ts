@@ -140,7 +140,7 @@ function useSubject(api: Api, { kind, id }: View): AdName | undefined {
 function titleOf({ kind, id }: View, subject: AdName | undefined): string {
   if (kind === "click") return "Explain a click";
   if (kind === "all") return "All campaigns";
-  if (kind === "ad" && subject !== undefined && subject.title !== "") return subject.title;
+  if (kind !== "advertiser" && subject !== undefined && subject.title !== "") return subject.title;
   return `${{ advertiser: "Advertiser", campaign: "Campaign", ad: "Ad" }[kind]} ${id}`;
 }
 
@@ -150,15 +150,16 @@ function trail(
   linkTo: (view: View, text: string) => VNode,
 ): VNode | undefined {
   if (view.kind === "all") return undefined;
+  const own = { advertiser: "Advertiser", campaign: "Campaign", ad: "Ad", click: "Click" }[view.kind];
+  const further = html`<span aria-hidden="true"> › </span>`;
   return html`<nav class="trail" aria-label="Where you are">
     ${linkTo({ ...view, kind: "all", id: "" }, "All campaigns")}
     ${
       view.kind === "ad" &&
       subject !== undefined &&
-      html`<span aria-hidden="true">›</span>
-        ${linkTo({ ...view, kind: "campaign", id: subject.campaign_id }, `Campaign ${subject.campaign_id}`)}
-        <span aria-hidden="true">›</span> <span>Ad ${view.id}</span>`
+      html`${further}${linkTo({ ...view, kind: "campaign", id: subject.campaign_id }, `Campaign ${subject.campaign_id}`)}`
     }
+    ${further}<span>${own} ${view.id}</span>
   </nav>`;
 }
 

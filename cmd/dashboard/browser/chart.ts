@@ -41,6 +41,10 @@ export function Chart({ points, step, zone, theme, onBrush }: ChartProps): VNode
     const made = new uPlot(
       optionsOf(element, zone, {
         at: setAt,
+        tap(index) {
+          const point = latest.current.points[index];
+          if (point !== undefined) latest.current.onBrush(point.fromMs, point.toMs);
+        },
         brush(fromMs, toMs) {
           const within = latest.current.points.filter((point) => point.toMs > fromMs && point.fromMs < toMs);
           if (within.length > 0) latest.current.onBrush(within[0]!.fromMs, within.at(-1)!.toMs);
@@ -104,7 +108,8 @@ export function Chart({ points, step, zone, theme, onBrush }: ChartProps): VNode
       ${
         point === undefined
           ? html`<span class="faint"
-              >One point is one ${STEP_NAMES[step]}. Drag across the chart to look closer.</span
+              >One point is one ${STEP_NAMES[step]}. <span class="mouse">Drag across the chart</span
+              ><span class="touch">Tap a point</span> to look closer.</span
             >`
           : html`<strong>${format.span(point.fromMs, point.toMs, zone)}</strong>
               <span><i class="key clicks"></i>${format.count(point.clicks)} clicks</span>
@@ -138,6 +143,7 @@ function dataOf(points: readonly Point[]): uPlot.AlignedData {
 interface Heard {
   at(index: number | undefined): void;
   brush(fromMs: number, toMs: number): void;
+  tap(index: number): void;
 }
 
 function optionsOf(element: HTMLElement, zone: string, heard: Heard): uPlot.Options {
@@ -166,6 +172,7 @@ function optionsOf(element: HTMLElement, zone: string, heard: Heard): uPlot.Opti
         ...axis,
         grid: { show: false },
         size: 30,
+        space: 84,
         values: (_plot, splits, _axis, _space, step) => splits.map((at) => tick(at, step, zone)),
       },
       {
@@ -182,6 +189,14 @@ function optionsOf(element: HTMLElement, zone: string, heard: Heard): uPlot.Opti
       { stroke: colour("warn"), width: 1.5, points: { show: false } },
     ],
     hooks: {
+      // A finger has no drag: its tap opens the point.
+      ready: [
+        (plot) =>
+          plot.over.addEventListener("click", (event) => {
+            const isTap = (event as PointerEvent).pointerType === "touch";
+            if (isTap) heard.tap(plot.posToIdx(event.offsetX));
+          }),
+      ],
       setCursor: [(plot) => heard.at(plot.cursor.idx ?? undefined)],
       setSelect: [
         (plot) => {

@@ -1,20 +1,29 @@
-/** Clicks that are not billed, by verdict and reason. */
+/**
+ * Clicks that are not billed. How many were repeated and invalid is known for as long as counts are;
+ * why, and which were late, for as long as single clicks are kept.
+ */
 import { messageOf, type Api } from "./api.ts";
 import * as format from "./format.ts";
 import { Empty, Failed, Loading } from "./parts.ts";
-import { refused, type ReportRow, type Totals } from "./reports.ts";
+import { refusedParams, report, type Report, type ReportRow } from "./reports.ts";
 import { html, useAnswer, type VNode } from "./ui.ts";
-import type { View } from "./view.ts";
+import type { Bounds, Range, View } from "./view.ts";
 
 interface RefusedProps {
   readonly api: Api;
   readonly view: View;
-  readonly total: Totals | undefined;
+  readonly bounds: Bounds;
+  /** Of the same time. */
+  readonly series: Report | undefined;
+}
+
+interface Bar {
+  readonly name: string;
+  readonly count: number;
 }
 
 const EVERY_MS = 15_000;
 const NAMES: Readonly<Record<string, string>> = {
-  DUPLICATE: "Repeated: the impression had been clicked before",
   INVALID_TRAFFIC: "Invalid traffic",
   LATE: "Late",
   EXPIRED: "Expired",
@@ -26,41 +35,62 @@ const nameOf = ({ verdict = "", reason = "NONE" }: ReportRow): string => {
   return reason === "NONE" ? name : `${name}: ${format.words(reason).toLowerCase()}`;
 };
 
-export function RefusedPanel({ api, view, total }: RefusedProps): VNode {
-  const question = JSON.stringify([view.kind, view.id, view.range, view.zone]);
-  const { data, error } = useAnswer(question, (signal) => refused(api, view, signal), EVERY_MS);
-  const rows = [...(data?.rows ?? [])]
-    .filter(({ count = 0 }) => count > 0)
-    .sort((a, b) => (b.count ?? 0) - (a.count ?? 0));
-  const most = Math.max(1, ...rows.map(({ count = 0 }) => count));
+/** What of the invalid no reason is known of is said so: the sum is the counts'. */
+export function barsOf({ duplicates, invalid }: Report["total"], rows: readonly ReportRow[]): readonly Bar[] {
+  const explained = rows
+    .filter(({ verdict, reason }) => verdict !== "INVALID_TRAFFIC" || reason !== "NONE")
+    .map((row) => ({ name: nameOf(row), count: row.count ?? 0, verdict: row.verdict }));
+  const known = explained
+    .filter(({ verdict }) => verdict === "INVALID_TRAFFIC")
+    .reduce((sum, { count }) => sum + count, 0);
+  const bars = [
+    { name: "Repeated: the impression had been clicked before", count: duplicates },
+    { name: known === 0 ? "Invalid traffic" : "Invalid traffic, reason not kept", count: invalid - known },
+    ...explained.map(({ name, count }) => ({ name, count })),
+  ];
+  return bars.filter(({ count }) => count > 0).sort((a, b) => b.count - a.count);
+}
+
+export function RefusedPanel({ api, view, bounds, series }: RefusedProps): VNode {
+  const sinceMs = series === undefined ? undefined : Date.parse(series.raw_since);
+  const isCut = sinceMs !== undefined && bounds.fromMs < sinceMs;
+  const range: Range = isCut ? { fromMs: sinceMs, toMs: bounds.toMs } : view.range;
+  const question =
+    sinceMs === undefined || sinceMs >= bounds.toMs
+      ? undefined
+      : JSON.stringify([view.kind, view.id, view.range, isCut, view.zone]);
+  const { data, error } = useAnswer(
+    question,
+    (signal) => report(api, refusedParams(view, range), signal),
+    EVERY_MS,
+  );
+  const bars = series === undefined ? [] : barsOf(series.total, data?.rows ?? []);
+  const most = Math.max(1, ...bars.map(({ count }) => count));
   return html`<section class="card" aria-labelledby="refused-title">
-    <h2 id="refused-title">Invalid traffic, by reason</h2>
-    ${
-      total !== undefined &&
-      html`<p class="faint">
-        Of the clicks of this time, ${format.count(total.invalid)} were invalid and${" "}
-        ${format.count(total.duplicates)} were repeated. None of these is billed.
-      </p>`
-    }
+    <h2 id="refused-title">Not billed, by reason</h2>
     ${error !== undefined && html`<${Failed} what="The reasons" error=${messageOf(error)} />`}
-    ${data === undefined && error === undefined && html`<${Loading} what="the reasons" />`}
-    ${data !== undefined && rows.length === 0 && html`<${Empty}>No click of this time is known to have been turned down.<//>`}
+    ${series === undefined && html`<${Loading} what="the reasons" />`}
     ${
-      rows.length > 0 &&
+      series !== undefined &&
+      bars.length === 0 &&
+      html`<${Empty}>Nothing: each click of this time was counted.<//>`
+    }
+    ${
+      bars.length > 0 &&
       html`<ul class="bars">
-        ${rows.map(
-          (row) =>
-            html`<li key=${`${row.verdict} ${row.reason}`}>
-              <span>${nameOf(row)}</span><span class="number">${format.count(row.count ?? 0)}</span>
-              <meter min="0" max=${most} value=${row.count} aria-hidden="true"></meter>
+        ${bars.map(
+          ({ name, count }) =>
+            html`<li key=${name}>
+              <span>${name}</span><span class="number">${format.count(count)}</span>
+              <meter min="0" max=${most} value=${count} aria-hidden="true"></meter>
             </li>`,
         )}
       </ul>`
     }
     ${
-      data?.sinceMs !== undefined &&
+      isCut &&
       html`<p class="faint">
-        Reasons are known since ${format.day(data.sinceMs, view.zone)}: as long as single clicks are kept.
+        Reasons are known since ${format.day(sinceMs, view.zone)}, for as long as single clicks are kept.
       </p>`
     }
   </section>`;

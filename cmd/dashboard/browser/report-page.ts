@@ -87,7 +87,12 @@ export function ReportPage(props: PageProps): VNode {
       }
     </section>
     ${part !== undefined && html`<${PartsTable} ...${props} part=${part} bounds=${bounds} step=${step} live=${live} />`}
-    <${RefusedPanel} api=${api} view=${view} total=${series.isStale ? undefined : series.data?.total} />
+    <${RefusedPanel}
+      api=${api}
+      view=${view}
+      bounds=${bounds}
+      series=${series.isStale ? undefined : series.data}
+    />
     <${TimesTable} ...${props} step=${step} series=${series} />
   `;
 }

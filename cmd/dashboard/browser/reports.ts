@@ -1,5 +1,5 @@
 /** The questions that the page asks of GET /v1/reports and GET /v1/reports/ads, and what their answers say. */
-import { ApiError, type Api } from "./api.ts";
+import type { Api } from "./api.ts";
 import type { Granularity, Range, View } from "./view.ts";
 
 export interface ReportRow {
@@ -31,6 +31,8 @@ export interface Report {
   readonly rows: readonly ReportRow[];
   readonly total: Totals;
   readonly previous_total?: Totals | null;
+  /** From when on single clicks, and so their reasons, are known. */
+  readonly raw_since: string;
 }
 
 export interface AdName {
@@ -91,38 +93,14 @@ export async function csv(api: Api, params: Params): Promise<Blob> {
   return response.blob();
 }
 
-export interface Refused {
-  readonly rows: readonly ReportRow[];
-  /** Where reasons are known only from then on. */
-  readonly sinceMs: number | undefined;
-}
-
-/** Clicks that are not billed, by verdict and reason: known as far back as raw clicks are kept. */
-export async function refused(api: Api, view: View, signal: AbortSignal): Promise<Refused> {
-  const ask = (range: Range) =>
-    report(
-      api,
-      {
-        ...subjectOf(view),
-        ...timesOf(range, view.zone),
-        granularity: "total",
-        group_by: "verdict,reason",
-        verdict: "INVALID_TRAFFIC,DUPLICATE,LATE,EXPIRED,REFUSED",
-      },
-      signal,
-    );
-  try {
-    return { rows: (await ask(view.range)).rows, sinceMs: undefined };
-  } catch (error) {
-    const [since] =
-      (error instanceof ApiError && error.status === 400 && /\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(error.message)) ||
-      [];
-    if (since === undefined) throw error;
-    const sinceMs = Date.parse(since);
-    const toMs = "last" in view.range ? Date.now() : view.range.toMs;
-    return { rows: sinceMs < toMs ? (await ask({ fromMs: sinceMs, toMs })).rows : [], sinceMs };
-  }
-}
+/** Clicks that are not billed, by verdict and reason: known as far back as single clicks are kept. */
+export const refusedParams = (view: View, range: Range): Params => ({
+  ...subjectOf(view),
+  ...timesOf(range, view.zone),
+  granularity: "total",
+  group_by: "verdict,reason",
+  verdict: "INVALID_TRAFFIC,LATE,EXPIRED,REFUSED",
+});
 
 /** Titles of ads, for people; an ad without one is known by its number. */
 export async function adNames(api: Api, params: Params, signal: AbortSignal): Promise<readonly AdName[]> {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { boundsOf, brushed, granularityOf, readView, startOfDay, urlOf, zoomedOut } from "./view.ts";
+import { boundsOf, granularityOf, readView, startOfDay, urlOf, zoomedOut } from "./view.ts";
 
 const HOUR = 3_600_000;
 const at = (text: string) => Date.parse(text);
@@ -35,11 +35,6 @@ test.each([
   [2_160, "1d"],
 ] as const)("%d hours are shown by %s", (hours, step) => {
   expect(granularityOf({ fromMs: 0, toMs: hours * HOUR })).toBe(step);
-});
-
-test("what is brushed holds whole steps, and five minutes at the least", () => {
-  expect(brushed(1.2 * HOUR, 2.5 * HOUR, "1h")).toEqual({ fromMs: HOUR, toMs: 3 * HOUR });
-  expect(brushed(61_000, 62_000, "1m")).toEqual({ fromMs: 60_000, toMs: 360_000 });
 });
 
 test("zooming out doubles the time and ends at now", () => {

@@ -111,14 +111,6 @@ export function granularityOf({ fromMs, toMs }: Bounds): Granularity {
   return steps.find(([, ms]) => (toMs - fromMs) / ms <= MOST_POINTS)?.[0] ?? "1d";
 }
 
-/** What was brushed, rounded outwards to what the chart shows; nothing below five minutes. */
-export function brushed(fromMs: number, toMs: number, step: Granularity): Bounds {
-  const ms = STEP_MS[step];
-  const from = Math.floor(fromMs / ms) * ms;
-  const to = Math.max(Math.ceil(toMs / ms) * ms, from + 5 * MINUTE_MS);
-  return { fromMs: from, toMs: to };
-}
-
 /** Twice as long around the same middle, and not beyond now. */
 export function zoomedOut({ fromMs, toMs }: Bounds, nowMs: number): Bounds {
   const half = (toMs - fromMs) / 2;
