@@ -71,7 +71,7 @@ function strip(text: string): string {
 /** A package's name in an import, be it minified, becomes its file's. */
 function nameFiles(text: string): string {
   return text
-    .replaceAll(/\bfrom\s*"([^".]+)"/g, (found, name: string) => {
+    .replaceAll(/\bfrom\s*"([\w/-]+)"/g, (found, name: string) => {
       const known = PACKAGES[name];
       return known === undefined ? found : `from"./${known[1]}"`;
     })
