@@ -30,6 +30,18 @@ export function rotateKeys(keys: TokenKeys, random: RandomBytes): TokenKeys {
   throw new AdtallyError("CONFIG_INVALID", "token keys: all 256 key ids are taken; retire old keys first");
 }
 
+/** Adds a key that only verifies: for gateways to know before any signs with it. */
+export function addKey(keys: TokenKeys, id: number, random: RandomBytes): TokenKeys {
+  if (keys.keys.has(id)) throw new AdtallyError("CONFIG_INVALID", `token keys: key ${id} is there already`);
+  return { signingKeyId: keys.signingKeyId, keys: new Map(keys.keys).set(id, random(KEY_BYTES)) };
+}
+
+/** Has one of the keys sign; the others go on verifying. */
+export function signWith(keys: TokenKeys, id: number): TokenKeys {
+  if (!keys.keys.has(id)) throw new AdtallyError("CONFIG_INVALID", `token keys: there is no key ${id}`);
+  return { signingKeyId: id, keys: keys.keys };
+}
+
 /** Drops a key: its tokens are refused as TOKEN_KEY_UNKNOWN from now on. */
 export function retireKey(keys: TokenKeys, id: number): TokenKeys {
   if (id === keys.signingKeyId) {

@@ -89,6 +89,14 @@ export function url(...schemes: readonly string[]): Kind<string> {
   };
 }
 
+/** URLs, separated by commas; each as `url` has it. */
+export const urls: Kind<readonly string[]> = {
+  placeholder: "<url,…>",
+  schema: z.array(url("http", "https").schema, "must be a list of URLs").min(1, "must name at least one URL"),
+  fromText: listFrom,
+  show: (value) => value.map(withoutPassword),
+};
+
 /** `redis://user:password@host` as `redis://***@host`, wherever in a text it stands. */
 export function withoutPassword(value: string): string {
   return value.replace(/\/\/[^/\s]*@/g, "//***@");
