@@ -5,15 +5,17 @@ import { createKeyLimits } from "../../actors/adapters/rate-limit/key-limits.ts"
 import { createAuthenticator, type Authenticator, type GivenKey } from "../../actors/keys/authenticate.ts";
 import type { KeyLimits } from "../../actors/keys/key-limits.ts";
 import { startKeyUses } from "../../actors/keys/key-uses.ts";
+import { createShareCodec, type ShareCodec } from "../../actors/keys/share.ts";
 import type { KeyStore } from "../../actors/ports/key-store.ts";
 import { DEMO_ADVERTISERS } from "./demo/ads.ts";
-import { loadDemoKeys } from "./files.ts";
+import { loadDemoKeys, loadShareKeys } from "./files.ts";
 import type { LocalDeps } from "./local.ts";
 
 export interface LocalAccess {
   readonly authenticator: Authenticator;
   readonly keyLimits: KeyLimits;
   readonly audit: FileAudit;
+  readonly shares: ShareCodec;
   readonly demoKeys: readonly { readonly advertiser: string; readonly key: string }[];
   close(): Promise<void>;
 }
@@ -49,6 +51,7 @@ export async function openAccess(
     }),
     keyLimits: createKeyLimits(limits),
     audit,
+    shares: await createShareCodec(await loadShareKeys(dataDir, random)),
     demoKeys: demo,
     close: async () => {
       await uses.stop();

@@ -68,6 +68,19 @@ export async function loadTokenKeys(
   return keys;
 }
 
+/** The keys that sign links of shared reports. Made anew where they are missing: then links are dead, and no more. */
+export async function loadShareKeys(dataDir: string, random: RandomBytes): Promise<TokenKeys> {
+  const file = join(dataDir, "share-keys.json");
+  const text = await readIfThere(file);
+  if (text !== undefined) {
+    assertChecksum(file, text);
+    return inFile(file, () => parseKeyFile(text));
+  }
+  const keys = generateKeys(random);
+  await writeWhole(file, withChecksum(formatKeyFile(keys)));
+  return keys;
+}
+
 /** The key that this folder's admin uses where none is given; kept for its owner's eyes, as ssh keeps keys. */
 export async function loadAdminKey(
   dataDir: string,

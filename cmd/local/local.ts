@@ -58,7 +58,9 @@ import { adListRoutes } from "../query/ad-list-routes.ts";
 import { clusterRoutes } from "../query/cluster-routes.ts";
 import { deadLetterRoutes } from "../query/dead-letter-routes.ts";
 import { liveRoutes } from "../query/live-routes.ts";
+import { createReportAnswers } from "../query/report-route.ts";
 import { registerReportRoutes } from "../query/routes.ts";
+import { shareRoutes } from "../query/share-routes.ts";
 import { openAccess } from "./access.ts";
 import type { LocalConfig } from "./config.ts";
 import { registerDemoRoutes, seedDemo } from "./demo.ts";
@@ -280,6 +282,18 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
     };
     const desk = createReportDesk({ reports, clickhouse, ownerOf });
     registerReportRoutes(app, { desk, authorise, clock, limits });
+    app.register(
+      shareRoutes({
+        ...createReportAnswers({ desk, clock, limits }),
+        codec: access.shares,
+        authenticator,
+        keyLimits,
+        requireScope,
+        origin: publicUrl,
+        clock,
+        limits,
+      }),
+    );
     app.register(liveRoutes({ feed: live.feed, authorise, limits }));
     // Those of a shard that is served no more are too old to replay, but not to be seen.
     const deadLetters = createDeadLetters({

@@ -34,26 +34,68 @@ type Format = keyof typeof TYPES;
 
 type Query = ReportInput & { readonly format?: Format };
 
+/** One report, as an answer: of a key's question, or of a shared link's. */
+export type AnswerReport = (asked: {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly input: Query;
+  readonly access: Access;
+  /** Where the page behind a cursor is asked for. */
+  readonly next: (cursor: string) => string;
+}) => Promise<FastifyReply>;
+
+/** @throws what is wrong with the question, as its answer would */
+export type CheckReport = (input: Query, access: Access) => Promise<void>;
+
+export function createReportAnswers({
+  clock,
+  desk,
+  limits,
+}: Pick<ReportRouteDeps, "clock" | "desk" | "limits">): {
+  readonly answer: AnswerReport;
+  readonly check: CheckReport;
+} {
+  const read = (input: Query, nowMs: number): ReportQuery => {
+    const { faults, query } = readReportQuery(input, { nowMs, limits });
+    if (faults !== undefined) throw invalidInput(faults);
+    return query;
+  };
+  return {
+    async answer({ access, input, next, reply, request }) {
+      const format = input.format ?? accepted(request.headers.accept);
+      const nowMs = clock.now();
+      const asked = read(input, nowMs);
+      // A file is whole, unless a page of it was asked for.
+      const isPage = format === "json" || input.limit !== undefined;
+      const query = isPage ? asked : { ...asked, limit: limits.reportMaxRows };
+      const report = await desk.report(query, access, nowMs);
+      reply.header("cache-control", "no-store");
+      reply.header("vary", "accept");
+      if (report.next !== null) reply.header("link", `<${next(report.next)}>; rel="next"`);
+      return send(reply, format, query, report);
+    },
+    async check(input, access) {
+      const nowMs = clock.now();
+      await desk.report({ ...read(input, nowMs), limit: 1 }, access, nowMs);
+    },
+  };
+}
+
 export function addReportRoute(app: FastifyInstance, deps: ReportRouteDeps): void {
-  const { accessOf, clock, desk, limits, onRequest } = deps;
+  const { accessOf, limits, onRequest } = deps;
+  const { answer } = createReportAnswers(deps);
 
   app.get<{ Querystring: Query }>(
     "/v1/reports",
     { schema: reportSchema(limits), onRequest },
-    async (request, reply) => {
-      const format = request.query.format ?? accepted(request.headers.accept);
-      const nowMs = clock.now();
-      const read = readReportQuery(request.query, { nowMs, limits });
-      if (read.faults !== undefined) throw invalidInput(read.faults);
-      // A file is whole, unless a page of it was asked for.
-      const isPage = format === "json" || request.query.limit !== undefined;
-      const query = isPage ? read.query : { ...read.query, limit: limits.reportMaxRows };
-      const report = await desk.report(query, accessOf(request), nowMs);
-      reply.header("cache-control", "no-store");
-      reply.header("vary", "accept");
-      if (report.next !== null) reply.header("link", `<${nextUrl(request, report.next)}>; rel="next"`);
-      return send(reply, format, query, report);
-    },
+    async (request, reply) =>
+      answer({
+        request,
+        reply,
+        input: request.query,
+        access: accessOf(request),
+        next: (cursor) => nextUrl(request, cursor),
+      }),
   );
 }
 

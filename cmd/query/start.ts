@@ -12,8 +12,10 @@ import { createReports } from "../../actors/adapters/clickhouse/reports.ts";
 import { authoriseReads } from "../../actors/adapters/http/auth.ts";
 import { AdtallyError } from "../../actors/core/errors.ts";
 import { createDeadLetters, type DeadLetters } from "../../actors/dead-letters/dead-letters.ts";
+import { createShareCodec } from "../../actors/keys/share.ts";
 import { shardsEver, shardsInUse } from "../../actors/routing/table.ts";
 import { auditRoutes } from "../gateway/audit-routes.ts";
+import { readTokenKeys } from "../gateway/token-codec.ts";
 import { whoamiRoutes } from "../gateway/whoami-routes.ts";
 import { registerNamesRoute } from "../dashboard/names-routes.ts";
 import { registerDashboard } from "../dashboard/routes.ts";
@@ -31,7 +33,9 @@ import type { QueryConfig } from "./config.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { liveRoutes } from "./live-routes.ts";
 import { listenReportsGrpc } from "./grpc.ts";
+import { createReportAnswers } from "./report-route.ts";
 import { registerReportRoutes } from "./routes.ts";
+import { shareRoutes } from "./share-routes.ts";
 
 export async function startQuery(program: Program<QueryConfig>): Promise<Record<string, number>> {
   const { clock, config, life, limits, logger } = program;
@@ -64,6 +68,12 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   });
   const authorise = authoriseReads(requireScope);
   registerReportRoutes(app, { desk, authorise, clock, limits });
+  if (config.shareKeysFile !== undefined) {
+    const codec = await createShareCodec(await readTokenKeys(config.shareKeysFile, "all query services"));
+    const { authenticator, keyLimits } = keys;
+    const answers = createReportAnswers({ desk, clock, limits });
+    app.register(shareRoutes({ ...answers, codec, authenticator, keyLimits, requireScope, clock, limits }));
+  }
   const bus = openBus(program, states.redis);
   const feed = bus && openFeed({ ...program, bus, clickhouse, shards: () => shardsEver(routing.table) });
   app.register(liveRoutes({ feed, authorise, limits }));

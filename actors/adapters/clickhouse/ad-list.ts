@@ -41,7 +41,7 @@ export async function listAds(
       `${filters.length === 0 ? "" : `WHERE ${filters.join(" AND ")} `}ORDER BY ad_id LIMIT {limit:UInt32}`,
     {
       limit,
-      ...(within !== "all" && { within: [...within].map(String) }),
+      ...(within !== "all" && { within: [...within] }),
       ...(after !== undefined && { after: String(after) }),
       ...(of.campaignId !== undefined && { campaign: String(of.campaignId) }),
       ...(of.advertiserId !== undefined && { advertiser: String(of.advertiserId) }),
