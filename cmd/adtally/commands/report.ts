@@ -134,7 +134,8 @@ function shown(name: string, cell: Cell): string {
 function tell({ output }: Context, found: Report, options: Options): void {
   const { paint } = output;
   const { next, previous_total: before, rows, total } = found;
-  const columns = columnsOf(found).filter((name) => name !== "end");
+  // One row of `rest` has no id: it is that of all others.
+  const columns = columnsOf(found).filter((name) => name !== "end" && name !== "rest");
   const measure = columns.find((name) => COUNTS.test(name)) ?? "clicks";
   const isSeries =
     options["groupBy"] === undefined && rows.length > 1 && textOf(options, "sort") === undefined;
@@ -150,7 +151,9 @@ function tell({ output }: Context, found: Report, options: Options): void {
       name: name.replaceAll("_", " "),
       align: COUNTS.test(name) || name === "share" ? "right" : "left",
     })),
-    rows.map((row) => columns.map((name) => shown(name, row[name]))),
+    rows.map((row) =>
+      columns.map((name) => (row["rest"] === true && row[name] === null ? "others" : shown(name, row[name]))),
+    ),
   );
   const sums = (of: Row) =>
     Object.entries(of)
