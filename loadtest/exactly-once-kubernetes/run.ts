@@ -33,6 +33,8 @@ const COUNTED_MS = 30_000;
 /** A claim for each host and gateway, made anew after each scaling down. */
 const VOLUMES = 24;
 const HOUR_MS = 3_600_000;
+/** More than are ever asked for at once. */
+const MOST_KEPT = 16;
 
 export interface RunOptions extends Omit<ScenarioOptions, "random"> {
   readonly seed: number;
@@ -125,6 +127,7 @@ async function runOn(stage: Stage, options: RunOptions & ScenarioOptions): Promi
     say("waiting for the last clicks");
     const all = await traffic.stop();
     clearInterval(telling);
+    await forgetBroken(queryUrl);
     const accountable = { watched: await kube.watched(), queryUrl, log, clickhouse };
     const account = await takeAccount(accountable, all, options.explained, random);
     await rising.look();
@@ -166,6 +169,15 @@ async function runOn(stage: Stage, options: RunOptions & ScenarioOptions): Promi
     clearInterval(looking);
     clearInterval(telling);
   }
+}
+
+/** Connections that are kept from before the node's power was cut: each fails whoever takes it next. */
+async function forgetBroken(url: string): Promise<void> {
+  await until("the query service on all connections", COUNTED_MS, async () => {
+    const asked = await Promise.all(Array.from({ length: MOST_KEPT }, () => callApi(`${url}/readyz`)));
+    await Promise.all(asked.map((answer) => answer.text()));
+    return asked.every(({ ok }) => ok) ? true : undefined;
+  });
 }
 
 /** As the kernel counts it, with what it keeps of their files. */

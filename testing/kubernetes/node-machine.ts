@@ -36,6 +36,12 @@ export interface MachineNetwork {
   readonly address: string;
   /** What this machine reaches through the node. */
   readonly routes: readonly string[];
+  /**
+   * Of these, addresses that no packet may leave the node for: until kube-proxy knows a Service, who
+   * asks for it is refused. A connection begun before would hang for two minutes, for what is known of
+   * it by then never changes.
+   */
+  readonly services?: string;
 }
 
 export interface Machine {
@@ -53,6 +59,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
   mkdirSync(dir, { recursive: true });
   const cgroup = createNodeCgroup();
   if (cgroup.version === 2) writeFileSync(path.join(dir, "cgroup-v2"), "");
+  const env = { PATH: `${path.join(dir, "bin")}:/usr/sbin:/usr/bin:/sbin:/bin` };
   let inside = "";
   let namespaces: ServerProcess | undefined;
   try {
@@ -70,7 +77,7 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
       },
       readyMs: READY_MS,
     });
-    await connect(inside, network);
+    await connect(inside, network, env);
   } catch (error) {
     await namespaces?.kill();
     await disconnect(network.device);
@@ -85,7 +92,6 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
   // Once controllers are handed down (version 2), processes live in the leaves alone.
   const procs = cgroup.procs.map((file) => (cgroup.version === 2 ? file.replace(/[^/]+$/, "init/$&") : file));
   const enter = ["-c", IN_CGROUPS, "sh", ...procs, "--", "nsenter", "-t", inside, ...NAMESPACES, "--"];
-  const env = { PATH: `${path.join(dir, "bin")}:/usr/sbin:/usr/bin:/sbin:/bin` };
   const daemons: ServerProcess[] = [];
   return {
     get isRunning() {
@@ -107,8 +113,8 @@ export async function startMachine({ dir, name, packages, network }: MachineOpti
 }
 
 /** From outside: only there can a device be handed in. */
-async function connect(pid: string, network: MachineNetwork): Promise<void> {
-  const { device, hostAddress, address, routes } = network;
+async function connect(pid: string, network: MachineNetwork, env: NodeJS.ProcessEnv): Promise<void> {
+  const { device, hostAddress, address, routes, services } = network;
   const ip = (...args: readonly string[]) => runCommand("ip", args);
   const ipInside = (...args: readonly string[]) => runCommand("nsenter", ["-t", pid, "-n", "ip", ...args]);
   await ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", pid);
@@ -116,6 +122,10 @@ async function connect(pid: string, network: MachineNetwork): Promise<void> {
   await ip("link", "set", device, "up");
   await ipInside("address", "add", `${address}/30`, "dev", "eth0");
   await ipInside("link", "set", "eth0", "up");
+  if (services !== undefined) {
+    const refuse = ["iptables", "-A", "FORWARD", "-d", services, "-j", "REJECT"];
+    await runCommand("nsenter", ["-t", pid, "-m", "-n", ...refuse], { env: { ...process.env, ...env } });
+  }
   for (const route of routes) {
     await ip("route", "add", route, "via", address).catch((error: unknown) => {
       throw new Error(`${route} is routed already: does another node for tests run on this machine?`, {

@@ -68,7 +68,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const services = `${cluster}.0.0/17`;
   const pods = `${cluster}.128.0/24`;
   const routes = [services, pods];
-  const network = { device: `${device}n`, hostAddress: `${subnet}.5`, address, routes };
+  const network = { device: `${device}n`, hostAddress: `${subnet}.5`, address, routes, services };
   const newMachine = () => startMachine({ dir: state, name, packages, network });
 
   const held = await holdAddress(device, hostAddress, routes);
