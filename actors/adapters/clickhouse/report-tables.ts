@@ -34,6 +34,7 @@ const NEEDED = [
   "rollup_hours",
   "shard_checkpoints",
   "clicks_raw",
+  "ads",
 ];
 
 export function watchReportTables(options: ReportTablesOptions): ReportTables {
