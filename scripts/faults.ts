@@ -48,6 +48,7 @@ export const FAULTS: ReadonlyMap<number, Fault> = new Map<number, Fault>([
       what: "gateway and actor host cut off (both ways, one way, half open); messages twice and out of order",
     },
   ],
+  [20, { what: "a client that reads slowly, or not at all", also: "bounded memory, cut off by name" }],
   [21, { what: "a poison or unknown-version record in the log", also: "quarantined with its offset" }],
   [
     23,
