@@ -182,9 +182,11 @@ async function writeRaw(clicks: readonly RawClick[]): Promise<void> {
 
 type Question = typeof question extends fc.Arbitrary<infer Q> ? Q : never;
 
+const MOST_MS: Readonly<Record<string, number>> = { "1m": DAY_MS, "5m": 4 * DAY_MS };
+
 function asked({ fromMs, lengthMs, sorted, ...words }: Question): Asked {
   // Of fine ones no more than some thousand rows: they are all alike.
-  const mostMs = { "1m": DAY_MS, "5m": 4 * DAY_MS }[words.granularity] ?? Infinity;
+  const mostMs = MOST_MS[words.granularity] ?? Infinity;
   const toMs = Math.min(LAST_MS + DAY_MS, fromMs + Math.min(lengthMs, mostMs));
   const byReason = words.group_by?.includes("reason") ?? false;
   const from = byReason ? Math.max(fromMs, rawSince(NOW_MS, 7)) : fromMs;
