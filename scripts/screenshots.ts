@@ -9,7 +9,7 @@ import { launchChromium, openContext } from "../testing/browser/chromium.ts";
 import { startDemo } from "../testing/browser/demo.ts";
 
 const FOLDER = path.resolve(import.meta.dirname, "../docs");
-const ADVERTISER = "Volt Cycles";
+const ADVERTISER = "Kaffeewerk";
 /** So that the last minute has clicks in it. */
 const TRAFFIC_MS = 75_000;
 const SETTLE_MS = 2_500;
@@ -20,14 +20,14 @@ interface Picture {
   readonly url: string;
 }
 
-const WIDE = { viewport: { width: 1280, height: 800 } };
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 };
+const WIDE = { viewport: { width: 1280, height: 1000 } };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 const PICTURES: readonly Picture[] = [
   { file: "dashboard.png", options: { ...WIDE, colorScheme: "light" }, url: "/?zone=Europe/Berlin" },
   {
     file: "dashboard-dark.png",
     options: { ...WIDE, colorScheme: "dark" },
-    url: "/?campaign=921&zone=Europe/Berlin",
+    url: "/?campaign=911&zone=Europe/Berlin",
   },
   { file: "dashboard-phone.png", options: { ...PHONE, colorScheme: "light" }, url: "/?zone=Europe/Berlin" },
 ];

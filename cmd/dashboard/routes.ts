@@ -29,7 +29,14 @@ const ICON =
   "height='16' rx='4' fill='%230b6b5e'/%3E%3Cpath d='M4 12V8M8 12V4M12 12V6' stroke='%23fff' " +
   "stroke-width='2' stroke-linecap='round'/%3E%3C/svg%3E";
 
-function pageOf({ base, files }: Assets, hasDemo: boolean): string {
+export interface DashboardOptions {
+  /** Whether this program serves /demo, where ads can be clicked. */
+  readonly hasDemo?: boolean;
+  /** Whether reports can be read without a key. */
+  readonly isOpen?: boolean;
+}
+
+function pageOf({ base, files }: Assets, { hasDemo = false, isOpen = false }: DashboardOptions): string {
   const modules = [...files].filter(([, { type }]) => type.startsWith("text/javascript"));
   return `<!doctype html>
 <html lang="en">
@@ -45,17 +52,16 @@ ${modules.map(([name]) => `<link rel="modulepreload" href="${base}${name}">`).jo
 <script type="module" src="${base}main.ts"></script>
 </head>
 <body>
-<div id="app"${hasDemo ? ' data-demo="/demo"' : ""}><p class="boot">Loading the dashboard…</p></div>
+<div id="app"${hasDemo ? ' data-demo="/demo"' : ""}${isOpen ? " data-open" : ""}><p class="boot">Loading the dashboard…</p></div>
 <noscript><p class="boot">The dashboard needs JavaScript. The same numbers are at <a href="/openapi.json">the API</a>.</p></noscript>
 </body>
 </html>
 `;
 }
 
-/** `hasDemo`: whether this program serves /demo, where ads can be clicked. */
-export function registerDashboard(app: FastifyInstance, { hasDemo = false } = {}): void {
+export function registerDashboard(app: FastifyInstance, options: DashboardOptions = {}): void {
   const assets = loadAssets();
-  const page = pageOf(assets, hasDemo);
+  const page = pageOf(assets, options);
 
   app.get("/", { schema: { hide: true } }, async (_request, reply) => reply.headers(PAGE_HEADERS).send(page));
 

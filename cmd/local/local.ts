@@ -315,7 +315,7 @@ export async function startLocal(deps: LocalDeps): Promise<Local> {
       clusterRoutes({ table, assignment, clicks, checkpoints, requireScope, limits, clock, logger }),
     );
     registerNamesRoute(app, { names: (query) => readAdNames(clickhouse, query), requireScope });
-    registerDashboard(app, { hasDemo: config.demo });
+    registerDashboard(app, { hasDemo: config.demo, isOpen: config.openReports });
     const demo = { clock, codec, random, limits, publicUrl, table: () => routing };
     if (config.demo) registerDemoRoutes(app, demo);
     await app.ready();

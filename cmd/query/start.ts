@@ -92,7 +92,7 @@ export async function startQuery(program: Program<QueryConfig>): Promise<Record<
   };
   const replays = createReplayRecord(clickhouse);
   registerNamesRoute(app, { names: (query) => readAdNames(clickhouse, query), requireScope });
-  registerDashboard(app);
+  registerDashboard(app, { isOpen: config.openReports });
   app.register(deadLetterRoutes({ deadLetters, replays, requireScope, logger }));
   app.register(adListRoutes({ list: (query) => listAds(clickhouse, query), requireScope }));
   const { readCheckpoints: checkpoints } = createClickHouseCountSink(clickhouse);

@@ -16,7 +16,12 @@ const WHO_MS = 30_000;
 const NAME_MS = 300_000;
 const readUrl = (): View => readView(location.search, ownZone());
 
-export function App({ demo }: { readonly demo: string | undefined }): VNode {
+interface AppProps {
+  readonly demo: string | undefined;
+  readonly isOpen: boolean;
+}
+
+export function App({ demo, isOpen }: AppProps): VNode {
   const [key, setKey] = useState(keptKey());
   const [notice, setNotice] = useState<string>();
   const sign = (given: string | undefined, why?: string): void => {
@@ -25,7 +30,8 @@ export function App({ demo }: { readonly demo: string | undefined }): VNode {
     setNotice(why);
   };
   const api = useMemo(() => new Api(key ?? ""), [key]);
-  if (key === undefined) return html`<${SignIn} notice=${notice} demo=${demo} onKey=${sign} />`;
+  if (key === undefined)
+    return html`<${SignIn} notice=${notice} demo=${demo} isOpen=${isOpen} onKey=${sign} />`;
   return html`<${Dashboard}
     key=${key}
     api=${api}

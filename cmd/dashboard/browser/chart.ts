@@ -14,6 +14,8 @@ export interface Point {
   readonly clicks: number;
   readonly notBilled: number;
   readonly before: number | undefined;
+  /** That more clicks of it can hardly come. */
+  readonly isOver: boolean;
 }
 
 interface ChartProps {
@@ -135,8 +137,11 @@ function dataOf(points: readonly Point[]): uPlot.AlignedData {
   return [
     points.map(({ fromMs }) => fromMs / 1_000),
     points.map(({ before }) => before ?? null),
-    points.map(({ clicks }) => clicks),
+    points.map(({ clicks, isOver }) => (isOver ? clicks : null)),
     points.map(({ notBilled }) => notBilled),
+    points.map(({ clicks, isOver }, index) =>
+      isOver && points[index + 1]?.isOver !== false ? null : clicks,
+    ),
   ];
 }
 
@@ -187,6 +192,8 @@ function optionsOf(element: HTMLElement, zone: string, heard: Heard): uPlot.Opti
       { stroke: colour("before"), width: 1.5, dash: [4, 4], points: { show: false } },
       { stroke: colour("accent"), width: 2, fill: colour("accent-wash"), points: { show: false } },
       { stroke: colour("warn"), width: 1.5, points: { show: false } },
+      // What is not over yet will rise: no line that plunges.
+      { stroke: colour("accent"), width: 2, dash: [3, 5], points: { show: false } },
     ],
     hooks: {
       // A finger has no drag: its tap opens the point.

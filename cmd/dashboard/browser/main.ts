@@ -5,6 +5,6 @@ import { html, render } from "./ui.ts";
 
 applyTheme(keptTheme());
 const root = document.getElementById("app")!;
-const { demo } = root.dataset;
+const { demo, open } = root.dataset;
 root.replaceChildren();
-render(html`<${App} demo=${demo} />`, root);
+render(html`<${App} demo=${demo} isOpen=${open !== undefined} />`, root);

@@ -43,12 +43,13 @@ const SERIES_MS = 10_000;
 const TOTAL_MS = 1_000;
 const QUIET_TOTAL_MS = 15_000;
 
-const pointOf = (row: ReportRow): Point => ({
+const pointOf = (row: ReportRow, nowMs: number): Point => ({
   fromMs: Date.parse(row.start),
   toMs: Date.parse(row.end),
   clicks: row.clicks,
   notBilled: row.invalid + row.duplicates,
   before: row.previous_clicks ?? undefined,
+  isOver: Date.parse(row.end) <= nowMs,
 });
 
 export function ReportPage(props: PageProps): VNode {
@@ -77,7 +78,7 @@ export function ReportPage(props: PageProps): VNode {
           ? series.error === undefined && html`<div class="plot-room"><${Loading} what="the chart" /></div>`
           : html`<div class=${series.isStale ? "stale" : ""}>
               <${Chart}
-                points=${series.data.rows.map(pointOf)}
+                points=${series.data.rows.map((row) => pointOf(row, now))}
                 step=${step}
                 zone=${view.zone}
                 theme=${theme}
@@ -128,7 +129,7 @@ const nameOf = (range: Range): string =>
 const changeNote = (now: number, before: number | undefined): VNode | string =>
   before === undefined || before === 0
     ? "nothing before to compare with"
-    : html`<${Change} now=${now} before=${before} /> against the time before`;
+    : html`<${Change} now=${now} before=${before} /> vs. the time before`;
 
 function Tiles({ lasts, live, series, today }: TilesProps): VNode {
   const total = series.data?.total;

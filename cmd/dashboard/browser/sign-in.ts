@@ -1,12 +1,14 @@
 /** Asks for a key, and says what is wrong with one that is not taken. */
 import { Api, ApiError, messageOf } from "./api.ts";
 import { whoami, type Whoami } from "./whoami.ts";
-import { html, useEffect, useState, type VNode } from "./ui.ts";
+import { html, useState, type VNode } from "./ui.ts";
 
 interface SignInProps {
   /** Why one was signed out. */
   readonly notice: string | undefined;
   readonly demo: string | undefined;
+  /** Whether reports can be read without a key here. */
+  readonly isOpen: boolean;
   readonly onKey: (key: string) => void;
 }
 
@@ -29,17 +31,10 @@ async function assertKey(key: string): Promise<void> {
     );
 }
 
-export function SignIn({ notice, demo, onKey }: SignInProps): VNode {
+export function SignIn({ notice, demo, isOpen, onKey }: SignInProps): VNode {
   const [key, setKey] = useState("");
   const [said, setSaid] = useState(notice);
   const [isTrying, setTrying] = useState(false);
-  const [isOpen, setOpen] = useState(false);
-  useEffect(() => {
-    tryKey("").then(
-      () => setOpen(true),
-      () => undefined,
-    );
-  }, []);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     const given = key.trim();

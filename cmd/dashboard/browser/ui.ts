@@ -41,17 +41,20 @@ export function useAnswer<T>(
     const stop = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
+    let rounds = 0;
     const round = async (): Promise<void> => {
       clearTimeout(timer);
+      // A page that is seen again asks at once; what was under way then says no more.
+      const own = ++rounds;
       if (document.visibilityState === "hidden") return;
       try {
         const data = await asking.current(stop.signal);
-        if (stop.signal.aborted) return;
+        if (stop.signal.aborted || own !== rounds) return;
         failures = 0;
         setAnswer({ question, data, error: undefined });
         timer = setTimeout(() => void round(), everyMs);
       } catch (error) {
-        if (stop.signal.aborted) return;
+        if (stop.signal.aborted || own !== rounds) return;
         setAnswer((before) => ({ ...before, error: error as Error }));
         if (isFinal(error)) return;
         timer = setTimeout(() => void round(), RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);

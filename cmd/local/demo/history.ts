@@ -25,7 +25,8 @@ export interface HistoryAd {
 export const HISTORY_SHARD = 65_535;
 const MINUTE_MS = 60_000;
 const DAY_MINUTES = 1_440;
-export const HISTORY_MINUTES = 14 * DAY_MINUTES;
+/** A day more than two weeks: days of every time zone are whole. */
+export const HISTORY_MINUTES = 15 * DAY_MINUTES;
 const SEED = 0x5eed;
 const FIRST_AD = 9_001;
 const FIRST_CAMPAIGN = 901;
@@ -35,36 +36,36 @@ type Shown = readonly [title: string, rate: number];
 const CAMPAIGNS: readonly (readonly (readonly Shown[])[])[] = [
   [
     [
-      ["Autumn boots", 5.2],
-      ["Boots, the second pair", 2.1],
+      ["Autumn boots", 10.4],
+      ["Boots, the second pair", 4.2],
     ],
     [
-      ["Tents for two", 3.4],
-      ["Tents for four", 1.2],
+      ["Tents for two", 6.8],
+      ["Tents for four", 2.4],
     ],
-    [["Rain jackets", 6.5]],
+    [["Rain jackets", 13.0]],
   ],
   [
     [
-      ["Espresso subscription", 7.8],
-      ["Filter subscription", 3.9],
+      ["Espresso subscription", 15.6],
+      ["Filter subscription", 7.8],
     ],
     [
-      ["Grinders", 2.2],
-      ["Grinder spare parts", 0.6],
+      ["Grinders", 4.4],
+      ["Grinder spare parts", 1.2],
     ],
-    [["Cold brew by the crate", 1.7]],
+    [["Cold brew by the crate", 3.4]],
   ],
   [
     [
-      ["City e-bikes", 9.1],
-      ["City e-bikes, used", 4.3],
+      ["City e-bikes", 18.2],
+      ["City e-bikes, used", 8.6],
     ],
     [
-      ["Cargo bikes", 2.8],
-      ["Cargo bike trial ride", 1.4],
+      ["Cargo bikes", 5.6],
+      ["Cargo bike trial ride", 2.8],
     ],
-    [["Winter lights", 3.1]],
+    [["Winter lights", 6.2]],
   ],
 ];
 
