@@ -232,12 +232,13 @@ export function createLivePublisher({ bus, limits, clock, logger }: LivePublishe
     },
     async stop() {
       isStopping = true;
-      for (const lane of lanes.values()) {
+      const last = [...lanes.values()].map(async (lane) => {
         for (const piece of lane.pieces) close(lane, piece);
         await lane.sending;
         send(lane);
         await lane.sending;
-      }
+      });
+      await Promise.all(last);
     },
   };
 }

@@ -100,6 +100,7 @@ export function createRedisBus({ redis, limits, clock }: RedisBusDeps): Bus {
     },
 
     async newest(channel) {
+      if (isClosed || !redis.isReady) return undefined;
       try {
         const entries = await redis.run("reading a history's end", (client) =>
           client.xrevrangeBuffer(streamOf(channel), "+", "-", "COUNT", 1),
