@@ -62,7 +62,7 @@ export function readConfig(argv: readonly string[], version: string): ClusterCon
     .addOption(port("--clickhouse-port <port>", "ClickHouse's HTTP protocol (default: any free one)"))
     .option("--data-dir <folder>", "everything that is kept, and the logs", ".adtally-cluster")
     .option("--tls", "TLS on every hop but the ClickHouse engine's, of an authority made here", false)
-    .option("--no-open-reports", "reports need a key of scope report")
+    .option("--no-open-reports", "reports need a key of scope read")
     .addOption(new Option("--log-level <level>", "of the programs' logs").choices(LOG_LEVELS).default("info"))
     .parse([...argv], { from: "user" })
     .opts<ClusterConfig>();

@@ -105,7 +105,7 @@ export function readConfig(argv: readonly string[], version: string): LocalConfi
       ).argParser(url),
     )
     .addOption(
-      new Option("--no-open-reports", "reports need a key of scope report (env: ADTALLY_OPEN_REPORTS=false)"),
+      new Option("--no-open-reports", "reports need a key of scope read (env: ADTALLY_OPEN_REPORTS=false)"),
     )
     .addOption(new Option("--no-demo", "no demo advertisers and no /demo page (env: ADTALLY_DEMO=false)"))
     .addOption(
