@@ -73,12 +73,18 @@ function newestVersion({ reports }: Observed, { assignmentVersion = 0 }: ClickCl
   return Math.max(assignmentVersion, ...[...reports.values()].map((report) => report.assignmentVersion));
 }
 
+/**
+ * Further than any assignment of which nobody has told yet: hosts may follow one that was published
+ * and lost since they last reported, and take up no other one of the same version.
+ */
+const VERSIONS_UNSEEN = 1_000;
+
 /** The assignment that was lost, from what the hosts still hold by it; not before all have said so. */
 function recovered({ hosts, reports }: Observed, newest: number): Seen<Assignment> {
   if (hosts === UNKNOWN) return UNKNOWN;
   const owners = new Map<number, { host: string; epoch: number }>();
   const addresses = new Map<string, string>();
-  let version = newest;
+  let version = newest + VERSIONS_UNSEEN;
   for (const [host, { address, isUp }] of hosts) {
     const report = reports.get(host);
     if (report === undefined && isUp) return UNKNOWN;
