@@ -5,6 +5,8 @@
 import { reportToStderr, type Report } from "./cache.ts";
 import { hasCommand, runCommand } from "./command.ts";
 
+/** Another apt-get of the machine may be at work. */
+const LOCK_S = 120;
 const NAMES = ["chromium", "chromium-browser", "google-chrome"] as const;
 
 async function onPath(): Promise<string | undefined> {
@@ -25,14 +27,8 @@ export async function installChromium(report: Report = reportToStderr): Promise<
     );
   report("installing Chromium (apt-get install chromium) …");
   await runCommand("apt-get", ["update", "-qq"]);
-  await runCommand("apt-get", [
-    "install",
-    "-y",
-    "-qq",
-    "--no-install-recommends",
-    "chromium",
-    "fonts-dejavu-core",
-  ]);
+  const how = ["-y", "-qq", "--no-install-recommends", "-o", `DPkg::Lock::Timeout=${LOCK_S}`];
+  await runCommand("apt-get", ["install", ...how, "chromium", "fonts-dejavu-core"]);
   const installed = await onPath();
   if (installed === undefined) throw new Error("apt-get installed no program that is called chromium");
   return installed;
