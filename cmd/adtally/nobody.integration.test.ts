@@ -5,8 +5,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { ADMIN_KEY, runCli } from "./cli.fixture.ts";
+
+// Each run starts two processes, and the machine may be busy with others.
+vi.setConfig({ testTimeout: 240_000 });
 
 let dir: string;
 const cli = (args: readonly string[]) => runCli(dir, args, { ADTALLY_KEY: ADMIN_KEY });

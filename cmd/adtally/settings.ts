@@ -49,6 +49,7 @@ export const doctorSettings = {
   actorUrls: optional(urls, "admin ports of actor hosts and ingesters: http://actor-0:7071,…"),
   ...whereTold(all.kafkaSettings),
   ...whereTold(all.clickhouseSettings),
+  stateDir: all.sharedStateSettings.stateDir,
   redisUrl: all.sharedStateSettings.redisUrl,
   redisUser: all.sharedStateSettings.redisUser,
   redisPassword: all.sharedStateSettings.redisPassword,

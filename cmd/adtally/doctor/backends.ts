@@ -3,6 +3,7 @@ import { connectClickHouse } from "../../../actors/adapters/clickhouse/client.ts
 import { watchReportTables } from "../../../actors/adapters/clickhouse/report-tables.ts";
 import { openKafkaLog } from "../../../actors/adapters/kafka/kafka-log.ts";
 import { createRedisConnection } from "../../../actors/adapters/redis/connection.ts";
+import { createRedisSharedState } from "../../../actors/adapters/redis/shared-state.ts";
 import { openCertificates, type Certificates } from "../../../actors/adapters/tls/certificates.ts";
 import { clientTls } from "../../../actors/adapters/tls/clients.ts";
 import type { AnyFiles } from "../../../actors/adapters/tls/material.ts";
@@ -152,17 +153,23 @@ async function redis(context: Context, url: string): Promise<readonly Finding[]>
     const beforeMs = clock.now();
     const [s = 0, us = 0] = await connection.run("TIME", (client) => client.time());
     const skew = skewFinding("redis", Number(s) * 1_000 + Number(us) / 1_000, beforeMs, clock.now());
-    const documents = await connection.run("EXISTS", (client) =>
-      client.exists(`${connection.prefix}routing`, `${connection.prefix}assignment`),
-    );
+    const routing = createRedisSharedState({
+      redis: connection,
+      key: "routing",
+      limits,
+      clock,
+      logger: silentLogger,
+    });
+    const isPublished = (await routing.read()) !== undefined;
+    routing.close();
     const empty =
-      documents > 0
+      isPublished || config.stateDir !== undefined
         ? []
         : [
             warning(
               "redis",
-              `has no routing table and no assignment under ${connection.prefix}`,
-              "npm run assign publishes them, if programs are told of no --state-dir; is --redis-prefix theirs?",
+              `has no routing table under ${connection.prefix}`,
+              "npm run assign publishes it; is --redis-prefix theirs, or is it in a folder (--state-dir)?",
             ),
           ];
     return [ok("redis", `${withoutPassword(url)} answers`), ...empty, ...(skew === undefined ? [] : [skew])];
