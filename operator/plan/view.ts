@@ -52,7 +52,7 @@ export function viewOf(desired: Desired, observed: Observed, nowMs: number): Vie
     observed,
     routing,
     newest: routing === UNKNOWN ? undefined : routing?.newestFirst[0],
-    assignment: isAssignmentLost ? recovered(observed, version) : observed.assignment,
+    assignment: isAssignmentLost ? recovered(observed, version, nowMs) : observed.assignment,
     lost: [
       ...(isRoutingLost ? (["routing"] as const) : []),
       ...(isAssignmentLost ? (["assignment"] as const) : []),
@@ -74,17 +74,15 @@ function newestVersion({ reports }: Observed, { assignmentVersion = 0 }: ClickCl
 }
 
 /**
- * Further than any assignment of which nobody has told yet: hosts may follow one that was published
- * and lost since they last reported, and take up no other one of the same version.
+ * The assignment that was lost, from what the hosts still hold by it; not before all have said so.
+ * Its version is the time in seconds: above that of any which was published, and lost, since the hosts
+ * last told what they follow, as they take up no other one of the same version.
  */
-const VERSIONS_UNSEEN = 1_000;
-
-/** The assignment that was lost, from what the hosts still hold by it; not before all have said so. */
-function recovered({ hosts, reports }: Observed, newest: number): Seen<Assignment> {
+function recovered({ hosts, reports }: Observed, newest: number, nowMs: number): Seen<Assignment> {
   if (hosts === UNKNOWN) return UNKNOWN;
   const owners = new Map<number, { host: string; epoch: number }>();
   const addresses = new Map<string, string>();
-  let version = newest + VERSIONS_UNSEEN;
+  let version = Math.max(newest, Math.floor(nowMs / 1_000));
   for (const [host, { address, isUp }] of hosts) {
     const report = reports.get(host);
     if (report === undefined && isUp) return UNKNOWN;
