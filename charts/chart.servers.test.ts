@@ -98,10 +98,14 @@ describe.skipIf(lacks !== undefined)("the chart", () => {
       golden(name).find(({ kind: each, metadata }) => each === kind && metadata.name === of)?.rules;
     expect(rulesOf("01-trial.yaml", "Role", "adtally-operator")).toEqual(CLUSTER_RULES);
     expect(rulesOf("03-operator-alone.yaml", "ClusterRole", "ads-adtally-operator")).toEqual(CLUSTER_RULES);
-    for (const name of chartCases())
-      expect(
-        golden(name).filter(({ rules }) => rules?.some(({ resources }) => resources.includes("leases"))),
-      ).toHaveLength(1);
+    for (const name of chartCases()) {
+      const ofLeases = golden(name)
+        .flatMap(({ rules }) => rules ?? [])
+        .filter(({ resources }) => resources.includes("leases"));
+      // The other one is the hook's that takes the Lease away after the uninstall: of that Lease alone.
+      expect(ofLeases.filter(({ verbs }) => verbs.includes("update"))).toHaveLength(1);
+      expect(ofLeases.filter(({ resourceNames }) => resourceNames === undefined)).toHaveLength(1);
+    }
     expect(chartCases().filter((name) => golden(name).some(({ kind }) => /^Cluster/.test(kind)))).toEqual([
       "03-operator-alone.yaml",
     ]);
