@@ -284,31 +284,6 @@ describe("the spool's drainer", () => {
     await drainer.stop();
   });
 
-  test("D5 a gateway that ends empties its spool first, trying again while there is time", async () => {
-    const down: ShardPort = { submit: () => Promise.reject(new AdtallyError("NOT_OWNER", "nobody")) };
-    const { clock, spool, spill, saved, drainer } = await draining(down);
-    spill.failNext(SHARD, "unavailable");
-    await spool.append(SHARD, await blockOf());
-    const left = drainer.end(5_000);
-    await clock.advance(3_000);
-    expect(await left).toBe(0);
-    expect(saved.get(SHARD)).toBe(1);
-    expect(await next(spill)).toBe(1);
-  });
-
-  test("D5 what nobody takes in that time stays for the gateway's next start, and is told", async () => {
-    const down: ShardPort = { submit: () => Promise.reject(new AdtallyError("NOT_OWNER", "nobody")) };
-    const { clock, spool, spill, saved, drainer } = await draining(down);
-    for (let n = 0; n < 20; n++) spill.failNext(SHARD, "unavailable");
-    await spool.append(SHARD, await blockOf());
-    const left = drainer.end(5_000);
-    await clock.advance(10_000);
-    expect(await left).toBe(1);
-    expect(saved.get(SHARD)).toBeUndefined();
-    await clock.advance(10_000);
-    expect(await next(spill)).toBe(0);
-  });
-
   test("D1 a spool that begins behind the note was drained up to there: nothing else drops a block", async () => {
     const taken: number[] = [];
     const target: ShardPort = {

@@ -51,7 +51,10 @@ export interface SpoolDrainer {
   /** Spooled blocks that wait. */
   backlog(): Promise<number>;
   stop(): Promise<void>;
-  /** Stops once nothing waits, or after `withinMs` (D5): how many blocks wait still. */
+  /**
+   * Stops once nothing waits, or after `withinMs` and what was then under way (D5): how many blocks
+   * wait still.
+   */
   end(withinMs: number): Promise<number>;
 }
 
@@ -65,8 +68,13 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
   const drained = new Map(await progress.load());
   let stopped = false;
   let isEnding = false;
+  /** Of the end, in monotonic time. */
+  let endsAtMs = Infinity;
+  let wake = (): void => undefined;
   let timer: Timer | undefined;
   let round: Promise<void> = Promise.resolve();
+
+  const isOver = (): boolean => stopped || clock.monotonic() >= endsAtMs;
 
   const partitions = (): readonly number[] => [...shards(), ...(table ? [unrouted] : [])];
 
@@ -114,9 +122,9 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
 
   async function drainPartition(partition: number): Promise<void> {
     let { from, next } = await waiting(partition);
-    while (from < next && !stopped) {
+    while (from < next && !isOver()) {
       const records = await spool.read(partition, from, READ_BYTES);
-      for (let at = 0; at < records.length && !stopped;) {
+      for (let at = 0; at < records.length && !isOver();) {
         const to = await handOnFirst(partition, records.slice(at));
         if (to === undefined) return;
         at += to - from;
@@ -131,7 +139,7 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
   async function drainAll(): Promise<void> {
     const left = [...partitions()];
     const work = async (): Promise<void> => {
-      for (let partition = left.shift(); partition !== undefined && !stopped; partition = left.shift()) {
+      for (let partition = left.shift(); partition !== undefined && !isOver(); partition = left.shift()) {
         await drainPartition(partition).catch((error: unknown) => {
           logger.warn({ partition, error: messageOf(error) }, "spool not drained: tried again in a second");
         });
@@ -161,6 +169,7 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
   async function stop(): Promise<void> {
     stopped = true;
     timer?.cancel();
+    wake();
     await round;
   }
 
@@ -170,14 +179,17 @@ export async function startSpoolDrainer(deps: SpoolDrainerDeps): Promise<SpoolDr
     async end(withinMs) {
       isEnding = true;
       timer?.cancel();
-      const endsAtMs = clock.monotonic() + withinMs;
+      endsAtMs = clock.monotonic() + withinMs;
       const pauseMs = () => Math.min(PERIOD_MS, endsAtMs - clock.monotonic());
       await round;
       while (!stopped && (await backlog()) > 0) {
         round = drainAll();
         await round;
         if ((await backlog()) === 0 || pauseMs() <= 0) break;
-        await new Promise<void>((resolve) => (timer = clock.after(pauseMs(), resolve)));
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          timer = clock.after(pauseMs(), resolve);
+        });
       }
       await stop();
       return backlog();

@@ -1,4 +1,4 @@
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
@@ -60,6 +60,21 @@ describe("the API behind the gateway's server", () => {
     const missing = await fetch(`http://127.0.0.1:${port}/nowhere`);
     expect([missing.status, missing.headers.get("content-type")]).toEqual([404, "application/problem+json"]);
   });
+
+  test.each(["DELETE", "POST"])(
+    "a %s that names a content type and sends no body is answered",
+    async (method) => {
+      const headers = { ...ADMIN, "content-type": "application/json" };
+      const path = method === "DELETE" ? "/v1/keys/0123456789ab" : "/v1/ads";
+      const request = httpRequest({ port, host: "127.0.0.1", method, path, headers });
+      // Else Node says that the body has no bytes.
+      request.useChunkedEncodingByDefault = false;
+      request.end();
+      const [response] = (await once(request, "response")) as [IncomingMessage];
+      const problem: unknown = JSON.parse(await text(response));
+      expect([response.statusCode, codeOf(problem)]).toEqual([400, "BODY_NOT_JSON"]);
+    },
+  );
 
   test("a body that stops coming is 408 after its deadline", async () => {
     await close();
