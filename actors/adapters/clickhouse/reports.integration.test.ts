@@ -301,4 +301,18 @@ describe("explainClick", () => {
     expect(explanation).toMatchObject({ has_more: true });
     expect(explanation!.rows.map((row) => row.verdict)).toEqual(["ACCEPTED", "DUPLICATE", "DUPLICATE"]);
   });
+
+  test("rows of others, before one's own, left nothing to a caller who sees one advertiser", async () => {
+    const own = fakeClick(T, 1);
+    const others = fakeClick(T, 1, { advertiserId: 12 });
+    await ingest([Array.from({ length: 5 }, () => others), [own]]);
+    const limits = { ...DEFAULT_LIMITS, explainMaxRows: 3 };
+    const few = createReports({ clickhouse: fixture.clickhouse, limits, shards: () => [] });
+    const seenBy = (...ids: bigint[]) => few.explainClick(own.impressionId, { advertisers: new Set(ids) });
+    const explanation = await seenBy(11n, 13n);
+    expect(explanation).toMatchObject({ verdict: "ACCEPTED", has_more: false });
+    expect(explanation!.rows.map((row) => row.advertiser_id)).toEqual(["11"]);
+    expect(await seenBy(13n)).toBeUndefined();
+    expect(await seenBy()).toBeUndefined();
+  });
 });

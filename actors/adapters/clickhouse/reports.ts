@@ -267,6 +267,8 @@ export function createReports(deps: ReportsDeps): Reports {
       // A click is received after its impression: older days need not be read.
       const sinceMs = isUuidV7(impressionId) ? Math.max(0, uuidV7Ms(impressionId) - limits.clockSkewMs) : 0;
       const id = formatUuid(impressionId);
+      // In the statement, for it cuts: rows of others must not crowd out the caller's own.
+      const within = advertisers === "all" ? undefined : [...advertisers];
       const raw = await clickhouse.rows<RawRow>(
         `SELECT verdict, reason, source, shard, offset, row_number, ad_id, campaign_id, advertiser_id,
                 toUnixTimestamp64Milli(click_time) AS click_ms,
@@ -274,12 +276,13 @@ export function createReports(deps: ReportsDeps): Reports {
                 generation, user_agent
          FROM ${DATABASE}.clicks_raw
          WHERE impression_id = {id:UUID} AND received_time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+           ${within === undefined ? "" : "AND advertiser_id IN {within:Array(UInt64)}"}
          ORDER BY shard, offset, row_number
          -- A row sent again, and a block that the log holds twice, are one click. A replayed dead letter
          -- is not: it may meet its letter's sequence and row number in another life of the shard.
          LIMIT 1 BY shard, sequence, row_number, received_time, verdict, reason
          LIMIT {most:UInt32}`,
-        { id, since: sinceMs, most: limits.explainMaxRows + 1 },
+        { id, since: sinceMs, most: limits.explainMaxRows + 1, ...(within !== undefined && { within }) },
       );
       const seen =
         advertisers === "all" ? raw : raw.filter((row) => advertisers.has(BigInt(row.advertiser_id)));
