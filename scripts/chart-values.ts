@@ -35,7 +35,7 @@ const values = group({
     tag: text.regex(/^([A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?$/),
     digest: text.regex(/^(sha256:[0-9a-f]{64})?$/),
     pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
-    pullSecrets: z.array(z.strictObject({ name: dnsName })),
+    pullSecrets: z.array(z.strictObject({ name: dnsName })).max(8),
   }),
   createClickCluster: flag,
   clickCluster: free,

@@ -196,6 +196,17 @@ const spec = ruled(
       .enum(["Always", "IfNotPresent", "Never"])
       .default("IfNotPresent")
       .describe("When the image is pulled."),
+    imagePullSecrets: z
+      .array(
+        z
+          .object({ name: dnsName.describe("Name of a Secret in the same namespace.") })
+          .describe("A Secret (kubernetes.io/dockerconfigjson)."),
+      )
+      .max(8)
+      .optional()
+      .describe(
+        "Secrets for the image's registry. They stand in the service account of the pods: to change them restarts none.",
+      ),
     paused: z
       .boolean()
       .default(false)

@@ -45,6 +45,7 @@ describe("the release of a component", () => {
       { hotAds: { mode: "Off" }, autoscaling: { mode: "Auto" }, paused: true, drainSeconds: 1 },
     ],
     ["more shards at the start", { shards: { min: 32 } }],
+    ["other secrets of the registry", { imagePullSecrets: [{ name: "registry" }] }],
   ])("N3: is the same for %s", (_, change) => expect(releases(change)).toEqual(releases({})));
 
   it.each<[string, object, readonly boolean[]]>([

@@ -35,6 +35,7 @@ export const CASES: Readonly<Record<string, { readonly name: string; readonly sp
     name: "secured",
     spec: {
       ...least,
+      imagePullSecrets: [{ name: "registry" }, { name: "mirror" }],
       tokenKeys: { name: "keys", key: "current.json" },
       adminKey: { name: "keys", key: "admin" },
       tls: { secretName: "programs-tls" },

@@ -80,7 +80,7 @@ export function renderNetworkPolicies(cluster: ClickCluster): readonly Manifest[
       egress: [DNS, kafka, redis, toShards],
     },
     query: {
-      ingress: [ofPublic(PORTS.http)],
+      ingress: [ofPublic(PORTS.http, PORTS.grpc)],
       egress: [DNS, kafka, clickhouse, redis, toShards],
     },
     ingest: {

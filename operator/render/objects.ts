@@ -14,6 +14,7 @@ import { PORTS } from "./settings.ts";
 
 export function renderObjects(cluster: ClickCluster): readonly Manifest[] {
   const { max, min } = cluster.spec.gateways;
+  const open = [port("http", 80, "http"), port("grpc", PORTS.grpc, "kubernetes.io/h2c")];
   return [
     serviceAccount(cluster),
     service(cluster, "actors", {
@@ -22,11 +23,8 @@ export function renderObjects(cluster: ClickCluster): readonly Manifest[] {
       publishNotReadyAddresses: true,
       ports: [port("shards", PORTS.shards, "kubernetes.io/h2c"), port("admin", PORTS.admin, "http")],
     }),
-    service(cluster, "gateways", {
-      type: "ClusterIP",
-      ports: [port("http", 80, "http"), port("grpc", PORTS.grpc, "kubernetes.io/h2c")],
-    }),
-    service(cluster, "query", { type: "ClusterIP", ports: [port("http", 80, "http")] }),
+    service(cluster, "gateways", { type: "ClusterIP", ports: open }),
+    service(cluster, "query", { type: "ClusterIP", ports: open }),
     ...(["actors", "gateways", "query"] as const).map((component) => budget(cluster, component)),
     // Where there is nothing to choose, the planner says how many.
     ...(min < max ? [autoscaler(cluster)] : []),
@@ -43,12 +41,18 @@ const port = (name: string, number: number, appProtocol: string): V1ServicePort 
 });
 
 /** Of all its pods, none of which speaks with the API server. */
-const serviceAccount = (cluster: ClickCluster): Manifest =>
-  manifestOf(
+function serviceAccount(cluster: ClickCluster): Manifest {
+  const { imagePullSecrets } = cluster.spec;
+  return manifestOf(
     cluster,
     { apiVersion: "v1", kind: "ServiceAccount", name: accountName(cluster.metadata.name) },
-    { automountServiceAccountToken: false },
+    {
+      automountServiceAccountToken: false,
+      // Not in the pods, which then need no restart for another one.
+      ...(imagePullSecrets !== undefined && imagePullSecrets.length > 0 && { imagePullSecrets }),
+    },
   );
+}
 
 function service(cluster: ClickCluster, component: Component, rest: V1ServiceSpec): Manifest {
   const { name } = cluster.metadata;

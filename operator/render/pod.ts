@@ -49,7 +49,7 @@ const PROGRAMS: Readonly<Record<Component, Program>> = {
   },
   query: {
     main: "cmd/query/main.ts",
-    ports: [port("http", PORTS.http)],
+    ports: [port("http", PORTS.http), port("grpc", PORTS.grpc)],
     healthPort: "http",
     drainNoticeMs: DRAIN_NOTICE_MS,
   },

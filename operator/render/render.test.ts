@@ -207,6 +207,14 @@ describe("the rendering", () => {
     expect(targetOf({ resources: { limits: { cpu: "1" } } })).toContain('"averageUtilization":70');
   });
 
+  it("gives the secrets of the registry to the pods' account, and restarts no pod for them", () => {
+    const imagePullSecrets = [{ name: "registry" }];
+    const accountOf = (change: object) => of(change).objects.get("ServiceAccount/clicks-data-plane");
+    expect(accountOf({ imagePullSecrets })).toMatchObject({ imagePullSecrets });
+    expect(accountOf({ imagePullSecrets: [] })).not.toHaveProperty("imagePullSecrets");
+    expect(podsOf({ imagePullSecrets })).toBe(podsOf({}));
+  });
+
   it("keeps a quarter of a gateway's volume free of its spool", () => {
     const argumentsOf = (size: string | number) =>
       of({ gateways: { spool: { size } } }).workloads.gateways.spec.template.spec!.containers[0]!.args;
@@ -272,7 +280,7 @@ describe("the network policies", () => {
         .spec.ingress!.filter(({ from }) => from === undefined)
         .flatMap(({ ports }) => ports),
     );
-    expect(toAll.map(({ port }) => port)).toEqual([8080, 9090, 8080]);
+    expect(toAll.map(({ port }) => port)).toEqual([8080, 9090, 8080, 9090]);
     const [shards] = policyOf("actors").spec.ingress!;
     expect(JSON.stringify(shards!.from)).toMatch(/gateways.*query.*operator/);
   });

@@ -7,6 +7,7 @@ import type { ClickClusterSpec } from "../api/click-cluster.ts";
 import type { Component } from "../api/release.ts";
 
 export const SECRETS_DIR = "/etc/adtally/secrets";
+const TOKEN_KEYS = "token-keys/tokens.json";
 
 interface SecretFile {
   /** Of the program, which is told the path. */
@@ -51,7 +52,9 @@ export function secretFiles(spec: ClickClusterSpec, component: Component): reado
     ...backend("kafka", kafkaPassword, redpanda.tls),
     ...backend("redis", redis.passwordSecret, redis.tls),
     ...(component === "gateways" ? [] : backend("clickhouse", clickhouse.passwordSecret, clickhouse.tls)),
-    ...(component === "gateways" ? file("tokenKeysFile", "token-keys/tokens.json", tokenKeys) : []),
+    ...(component === "gateways" ? file("tokenKeysFile", TOKEN_KEYS, tokenKeys) : []),
+    // A link's key is derived of a token's, for links alone.
+    ...(component === "query" ? file("shareKeysFile", TOKEN_KEYS, tokenKeys) : []),
     ...(component === "gateways" || component === "query"
       ? file("adminKeyFile", "admin-key/admin-key", adminKey)
       : []),

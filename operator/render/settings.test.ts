@@ -52,6 +52,12 @@ describe.each(Object.entries(CASES))("of the ClickCluster %s", (_, { name, spec 
     });
   });
 
+  it("query services answer reports over gRPC too, and sign shared links by the gateways' keys", () => {
+    const { tokenKeysFile } = configOf(cluster, "gateways");
+    expect(tokenKeysFile).toMatch(/^\/etc\/adtally\/secrets\//);
+    expect(configOf(cluster, "query")).toMatchObject({ grpcPort: 9090, shareKeysFile: tokenKeysFile });
+  });
+
   it("actor hosts are told of the topics, gateways of their URL", () => {
     const { gateways, redpanda, shards } = cluster.spec;
     expect(configOf(cluster, "actors")).toMatchObject({

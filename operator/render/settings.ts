@@ -87,6 +87,7 @@ const OWN: Readonly<Record<Component, (spec: ClickClusterSpec) => Settings>> = {
   }),
   query: (spec) => ({
     httpPort: PORTS.http,
+    grpcPort: PORTS.grpc,
     dataDir: DATA_DIR,
     drainNoticeMs: DRAIN_NOTICE_MS,
     ...clickhouse(spec),

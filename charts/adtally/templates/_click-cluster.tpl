@@ -29,6 +29,9 @@ yours, or where nothing needs it.
 {{- $generated := include "adtally.generated" . | fromYaml -}}
 image: {{ include "adtally.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with include "adtally.pullSecrets" . | trim }}
+{{ . }}
+{{- end }}
 {{- with $generated.tokenKeys }}
 tokenKeys: {{- toYaml . | nindent 2 }}
 {{- end }}
