@@ -31,7 +31,10 @@ export interface IssueDeps {
   readonly codec: TokenCodec;
   readonly table: () => RoutingTable;
   readonly random: RandomBytes;
-  readonly limits: Pick<Limits, "tokenLifeMs" | "routingLeadMs" | "routingLagMs" | "clockSkewMs" | "maxShards">;
+  readonly limits: Pick<
+    Limits,
+    "tokenLifeMs" | "routingLeadMs" | "routingLagMs" | "clockSkewMs" | "maxShards"
+  >;
   /** Where gateways are reached from outside, without a slash at the end: known once they listen. */
   readonly publicUrl: () => string;
 }
