@@ -9,7 +9,7 @@
  *  I1 A ClickCluster has one round at a time, and at most `roundsAtOnce` of all have one.
  *  I2 Who does not lead looks at nothing and writes nothing.
  *  I3 A round ends at the first action that is refused or fails: what comes after it was planned on
- *     its success.
+ *     its success. One that is refused again and again is passed over if nothing rests on it (F1 of conflicts.ts).
  *  I4 A ClickCluster that cannot be read, or planned for, holds up no other.
  */
 import { isAdtallyError, messageOf } from "../actors/core/errors.ts";
@@ -17,6 +17,7 @@ import type { Clock, RandomBytes, Timer } from "../actors/runtime/clock.ts";
 import type { Logger } from "../actors/runtime/log.ts";
 import { act, type ActDeps } from "./act/act.ts";
 import type { ClickCluster } from "./api/click-cluster.ts";
+import { createConflicts, whatOf, type Conflicts } from "./conflicts.ts";
 import { createBackoff, type Backoff } from "./kube/backoff.ts";
 import type { Leadership } from "./lead/elector.ts";
 import type { ClickClusterObject } from "./observe/caches.ts";
@@ -55,7 +56,10 @@ export interface Controller {
 interface Loop {
   readonly key: string;
   readonly backoff: Backoff;
+  readonly conflicts: Conflicts;
   timer: Timer | undefined;
+  /** Of the timer, by the monotonic clock. */
+  dueAtMs: number;
   running: Promise<void> | undefined;
   isWoken: boolean;
 }
@@ -63,6 +67,8 @@ interface Loop {
 const ROUNDS_AT_ONCE = 8;
 /** Changes gather for so long. */
 const GATHER_MS = 50;
+/** Rounds with a conflict, in a row. */
+const WARN_EVERY = 5;
 
 export function startController(deps: ControllerDeps): Controller {
   const { caches, clock, leadership, logger, roundMs, random, onRound, onAction, dataPlane } = deps;
@@ -78,17 +84,30 @@ export function startController(deps: ControllerDeps): Controller {
     if (loop === undefined) {
       if (!caches.clusters.objects.has(key)) return;
       const backoff = createBackoff({ clock, random, minMs: 500, maxMs: 60_000 });
-      const made: Loop = { key, backoff, timer: undefined, running: undefined, isWoken: false };
+      const made: Loop = {
+        key,
+        backoff,
+        conflicts: createConflicts(),
+        timer: undefined,
+        dueAtMs: 0,
+        running: undefined,
+        isWoken: false,
+      };
       loops.set(key, made);
       return startIn(made, 0);
     }
     if (loop.running !== undefined) loop.isWoken = true;
     // A cluster whose rounds fail is not tried more often for being changed by others all the time.
-    else if (loop.backoff.failures === 0) startIn(loop, GATHER_MS);
+    else if (loop.backoff.failures === 0) {
+      // The first change says when: changes that never cease must not put it off for ever.
+      const isSoonEnough = loop.timer !== undefined && loop.dueAtMs <= clock.monotonic() + GATHER_MS;
+      if (!isSoonEnough) startIn(loop, GATHER_MS);
+    }
   }
 
   function startIn(loop: Loop, delayMs: number): void {
     loop.timer?.cancel();
+    loop.dueAtMs = clock.monotonic() + delayMs;
     loop.timer = clock.after(delayMs, () => {
       loop.timer = undefined;
       if (!queue.includes(loop)) queue.push(loop);
@@ -108,7 +127,10 @@ export function startController(deps: ControllerDeps): Controller {
           loop.running = undefined;
           if (isClosed) return;
           if (delayMs !== undefined)
-            return startIn(loop, loop.isWoken ? Math.min(delayMs, GATHER_MS) : delayMs);
+            return startIn(
+              loop,
+              loop.isWoken && loop.backoff.failures === 0 ? Math.min(delayMs, GATHER_MS) : delayMs,
+            );
           loops.delete(loop.key);
           if (loop.isWoken) wake(loop.key);
         })
@@ -131,14 +153,16 @@ export function startController(deps: ControllerDeps): Controller {
     if (epoch === undefined) return roundMs;
     const term: Term = { epoch, assertHeld: () => leadership.assertHeld(epoch) };
     const beganAtMs = clock.monotonic();
-    const outcome = await round(found, term);
+    const outcome = await round(loop, found, term);
     onRound?.(outcome, clock.monotonic() - beganAtMs);
     if (outcome === "failed") return loop.backoff.nextMs();
+    // No more often than where nothing is wrong; but what others need done is not put off any longer, either.
+    if (outcome === "conflict" && loop.conflicts.doLast) return Math.min(loop.backoff.nextMs(), roundMs);
     loop.backoff.reset();
     return outcome === "conflict" ? GATHER_MS * 4 : roundMs;
   }
 
-  async function round(found: ClickClusterObject, term: Term): Promise<Outcome> {
+  async function round({ conflicts }: Loop, found: ClickClusterObject, term: Term): Promise<Outcome> {
     const cluster = found as ClickClusterObject & ClickCluster;
     const about = { namespace: cluster.metadata.namespace, cluster: cluster.metadata.name };
     try {
@@ -146,19 +170,32 @@ export function startController(deps: ControllerDeps): Controller {
       const { observed, texts } = await observe(deps, cluster, rendered);
       if (texts !== UNKNOWN) dataPlane.copy(cluster, texts);
       const actions = plan({ cluster, objects: rendered.digests }, observed, clock.now());
+      conflicts.begin(actions);
       for (const action of actions) {
-        await act({ ...deps, cluster, rendered, term }, action);
+        try {
+          await act({ ...deps, cluster, rendered, term }, action);
+        } catch (error) {
+          if (!isAdtallyError(error, "KUBERNETES_CONFLICT")) throw error;
+          const mayGoOn = conflicts.refused(action);
+          const what = { ...about, action: whatOf(action), error: messageOf(error) };
+          if (conflicts.doLast && conflicts.rounds % WARN_EVERY === 0)
+            logger.warn(
+              { ...what, rounds: conflicts.rounds },
+              "refused again and again: somebody else writes it",
+            );
+          else logger.debug(what, "something has changed meanwhile: looking again");
+          if (mayGoOn) continue;
+          break;
+        }
+        conflicts.done(action);
         onAction?.(action);
         const because = "because" in action ? action.because : undefined;
         logger.info({ ...about, action: action.kind, ...because }, "done");
       }
+      if (conflicts.end()) return "conflict";
       return actions.length === 0 ? "converged" : "acted";
     } catch (error) {
       const what = { ...about, error: messageOf(error) };
-      if (isAdtallyError(error, "KUBERNETES_CONFLICT")) {
-        logger.debug(what, "something has changed meanwhile: looking again");
-        return "conflict";
-      }
       if (isAdtallyError(error, "NOT_LEADER")) {
         logger.warn(what, "not done: another leads");
         return "deposed";

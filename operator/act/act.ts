@@ -92,8 +92,10 @@ async function perform(scene: Scene, action: Action): Promise<void> {
         labels: { [CLUSTER_LABEL]: name },
         ownerReferences: [ownerOf(cluster)],
       };
-      // Never by force: a person's fields stay.
-      return apply(scene, hotAdSplits, { metadata, spec: action.spec }, known, false);
+      if (known?.spec.origin === "Hand")
+        throw conflict(`HotAdSplit ${namespace}/${action.name} is a person's`);
+      // By force where it was looked at: a person's change to one that the policy made would be refused for ever.
+      return apply(scene, hotAdSplits, { metadata, spec: action.spec }, known, known !== undefined);
     }
     case "delete-split":
       return remove(scene, hotAdSplits, namespace, action.name, action.uid);

@@ -61,7 +61,11 @@ export const clickClusterStatus = z.object({
   query: deployment("Query services"),
   ingest: deployment("Raw ingesters"),
   clicksPerSecond: large.optional().describe("Clicks a second, to two digits."),
-  lagClicks: large.optional().describe("Clicks that the hosts are behind the log, to two digits."),
+  lagClicks: large
+    .optional()
+    .describe(
+      "Clicks that the hosts are behind the log, to two digits; fewer than 1,000 are merely under way, and told as 0.",
+    ),
   splits: count().optional().describe("Ads that are split."),
 });
 

@@ -48,7 +48,8 @@ export interface Reflector<T extends KubeObject> {
   /** By namespace and name. */
   readonly objects: ReadonlyMap<string, T>;
   put(object: T): void;
-  onChange(run: (object: T) => void): void;
+  /** `before`: undefined where it has come or gone. */
+  onChange(run: (object: T, before: T | undefined) => void): void;
   close(): Promise<void>;
 }
 
@@ -70,7 +71,7 @@ export function startReflector<T extends KubeObject>(
   const { kind, namespace, labelSelector, fieldSelector } = options;
   const path = pathOf(kind, namespace);
   const backoff = createBackoff(deps);
-  const changes = new Set<(object: T) => void>();
+  const changes = new Set<(object: T, before: T | undefined) => void>();
   const ending = new AbortController();
   let objects = new Map<string, T>();
   /** Versions of those that are gone, between two lists: R1 holds for them, too. */
@@ -81,10 +82,10 @@ export function startReflector<T extends KubeObject>(
   let listedVersion = 0;
   let version: string | undefined;
 
-  const tell = (object: T): void => {
+  const tell = (object: T, before?: T): void => {
     for (const run of changes) {
       try {
-        run(object);
+        run(object, before);
       } catch (error) {
         logger.error({ kind: kind.kind, error: messageOf(error) }, "a watcher of objects threw");
       }
@@ -98,7 +99,7 @@ export function startReflector<T extends KubeObject>(
     const newest = known === undefined ? Math.max(listedVersion, gone.get(key) ?? 0) : versionOf(known);
     if (versionOf(object) <= newest) return;
     objects.set(key, object);
-    tell(object);
+    tell(object, known);
   }
 
   function remove(object: T): void {
@@ -132,7 +133,7 @@ export function startReflector<T extends KubeObject>(
     heardAtMs = listedAtMs = clock.monotonic();
     for (const [key, object] of objects) {
       const known = before.get(key);
-      if (known === undefined || versionOf(known) !== versionOf(object)) tell(object);
+      if (known === undefined || versionOf(known) !== versionOf(object)) tell(object, known);
     }
     for (const [key, object] of before) if (!objects.has(key)) tell(object);
   }

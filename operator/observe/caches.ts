@@ -1,7 +1,8 @@
 /** Copies of all objects that the operator looks at, each kept current by a watch. */
+import { isDeepStrictEqual } from "node:util";
 import type { ClickCluster } from "../api/click-cluster.ts";
 import type { HotAdSplit } from "../api/hot-ad-split.ts";
-import { versionOf, type KubeObject } from "../kube/object.ts";
+import { versionOf, type KubeObject, type Metadata } from "../kube/object.ts";
 import { startReflector, type Reflector, type ReflectorDeps } from "../kube/reflector.ts";
 import {
   clickClusters,
@@ -52,13 +53,22 @@ export interface Caches {
   readonly workloads: ReadonlyMap<string, Reflector<WorkloadObject>>;
   /** By kind: "Service", "ConfigMap", … */
   readonly rendered: ReadonlyMap<string, Reflector<KubeObject>>;
-  /** Of any change, the namespace and the name of the ClickCluster that it is about. */
+  /**
+   * Of any change, the namespace and the name of the ClickCluster that it is about; but of none to the status
+   * of a ClickCluster or a HotAdSplit: that is ours to write, and each write would call for the next round.
+   */
   onChange(run: (namespace: string, cluster: string) => void): void;
   /** Takes in what a write of our own answered. */
   put(kind: Kind, object: KubeObject): void;
   /** Kinds that nothing can be said of now. */
   stale(): readonly string[];
   close(): Promise<void>;
+}
+
+/** Whether more than the status has changed: a spec changes its generation. */
+function isMore(metadata: Metadata, before: KubeObject | undefined): boolean {
+  const own = (of: Metadata) => ({ ...of, resourceVersion: undefined, managedFields: undefined });
+  return before === undefined || !isDeepStrictEqual(own(metadata), own(before.metadata));
 }
 
 export function openCaches(deps: ReflectorDeps, namespace: string | undefined): Caches {
@@ -86,8 +96,12 @@ export function openCaches(deps: ReflectorDeps, namespace: string | undefined): 
     workloads,
     rendered,
     onChange(run) {
-      clusters.onChange(({ metadata }) => run(metadata.namespace ?? "", metadata.name));
-      splits.onChange(({ metadata, spec }) => run(metadata.namespace ?? "", spec.clusterName));
+      clusters.onChange(({ metadata }, before) => {
+        if (isMore(metadata, before)) run(metadata.namespace ?? "", metadata.name);
+      });
+      splits.onChange(({ metadata, spec }, before) => {
+        if (isMore(metadata, before)) run(metadata.namespace ?? "", spec.clusterName);
+      });
       for (const each of [
         podsOfAll,
         ...workloads.values(),

@@ -3,7 +3,8 @@
  * stands there.
  *
  *  S1 What is not known now is left as it was; conditions alone say that it is not known.
- *  S2 Rates are told to two digits: steady traffic writes nothing.
+ *  S2 Rates are told to two digits, and anew only when they differ by a tenth; what is merely under way
+ *     is no lag: steady traffic writes nothing.
  */
 import { isDeepStrictEqual } from "node:util";
 import { shardsInUse, type RoutingTable } from "../../actors/routing/table.ts";
@@ -16,6 +17,11 @@ import { conditionEvents, conditionsOf, type Planned } from "./conditions.ts";
 import { adLoads, isCold, keyOf, wantedSplits, type AdLoad } from "./splits.ts";
 import { awaySinceMs, heldOf, timeOf, type View } from "./view.ts";
 import { hostName, ordinalOf, UNKNOWN } from "./world.ts";
+
+/** Clicks that any look finds between the log and the hosts. */
+const UNDER_WAY = 1_000;
+/** Clicks a second by which a small rate differs from one look to the next. */
+const FEW = 3;
 
 export function planStatus(view: View, planned: Planned): readonly Action[] {
   const conditions = conditionsOf(view, planned);
@@ -30,7 +36,8 @@ function statusOf(view: View, { count }: Planned): ClickClusterStatus {
   const reports = [...observed.reports.values()];
   const isHeard = reports.length > 0;
   const sum = (of: (report: (typeof reports)[number]) => number) =>
-    twoDigits(reports.reduce((all, each) => all + of(each), 0));
+    reports.reduce((all, each) => all + of(each), 0);
+  const lag = sum(({ lagClicks }) => lagClicks);
   const deployment = (seen: typeof gateways, last: ClickClusterStatus["gateways"]) =>
     seen === UNKNOWN ? last : seen && { replicas: seen.pods, ready: seen.ready };
   const shards =
@@ -59,8 +66,13 @@ function statusOf(view: View, { count }: Planned): ClickClusterStatus {
     gateways: deployment(gateways, before.gateways),
     query: deployment(query, before.query),
     ingest: deployment(ingest, before.ingest),
-    clicksPerSecond: isHeard ? sum(({ clicksPerSecond }) => clicksPerSecond) : before.clicksPerSecond,
-    lagClicks: isHeard ? sum(({ lagClicks }) => lagClicks) : before.lagClicks,
+    clicksPerSecond: isHeard
+      ? steady(
+          sum(({ clicksPerSecond }) => clicksPerSecond),
+          before.clicksPerSecond,
+        )
+      : before.clicksPerSecond,
+    lagClicks: isHeard ? steady(lag < UNDER_WAY ? 0 : lag, before.lagClicks) : before.lagClicks,
     splits: newest?.splits.size ?? before.splits,
   };
 }
@@ -136,7 +148,9 @@ function splitStatusOf(
 ): HotAdSplitStatus {
   const observedGeneration = metadata.generation;
   const clicksPerSecond =
-    load === undefined && !isComplete ? before.clicksPerSecond : twoDigits(load?.most ?? 0);
+    load === undefined && !isComplete
+      ? before.clicksPerSecond
+      : steady(load?.most ?? 0, before.clicksPerSecond);
   if (!isWanted || adId === undefined)
     return {
       observedGeneration,
@@ -181,7 +195,14 @@ function sinceOf(
   return first;
 }
 
-export function twoDigits(count: number): number {
+/** S2. Whether there is anything at all is told at once. */
+export function steady(count: number, before: number | undefined): number {
+  const next = twoDigits(count);
+  if (before === undefined || before === 0 || next === 0) return next;
+  return Math.abs(count - before) < Math.max(before * 0.1, FEW) ? before : next;
+}
+
+function twoDigits(count: number): number {
   const whole = Math.round(Math.max(0, count));
   const step = 10 ** Math.max(0, String(whole).length - 2);
   return Math.round(whole / step) * step;
