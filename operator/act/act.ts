@@ -9,6 +9,8 @@
  *     beside a status.
  *  T4 A workload's pods are rendered anew for another release alone. For another number of pods
  *     nothing but that number is written: a newer operator, which renders otherwise, restarts none.
+ *  T5 The state outlives its ClickCluster, and nobody owns it: one that is made again over the same
+ *     topics goes on from the generations that stand.
  */
 import { decodeAssignment, encodeAssignment } from "../../actors/assignment/assignment.ts";
 import { AdtallyError, isAdtallyError } from "../../actors/core/errors.ts";
@@ -32,7 +34,7 @@ import type { Action } from "../plan/actions.ts";
 import { CLUSTER_LABEL, stateName } from "../render/manifest.ts";
 import type { Rendered } from "../render/render.ts";
 import { changeDocument, type Term } from "../state/config-map.ts";
-import { ASSIGNMENT_KEY, EPOCH_ANNOTATION, FIELD_MANAGER, ROUTING_KEY } from "../state/names.ts";
+import { ASSIGNMENT_KEY, DRAINED_KEY, EPOCH_ANNOTATION, FIELD_MANAGER, ROUTING_KEY } from "../state/names.ts";
 import type { EventSink } from "./events.ts";
 import { applyWorkload } from "./workload.ts";
 
@@ -55,8 +57,12 @@ export const conflict = (message: string): AdtallyError => new AdtallyError("KUB
 export async function act(scene: Scene, action: Action): Promise<void> {
   await perform(scene, action);
   if (!("because" in action)) return;
-  const type = action.kind === "emit-event" ? action.type : "Normal";
-  scene.events.emit(scene.cluster, type, action.kind, action.because);
+  scene.events.emit(scene.cluster, typeOf(action), action.kind, action.because);
+}
+
+function typeOf(action: Action): "Normal" | "Warning" {
+  if (action.kind === "remove-finalizer") return action.isDrained ? "Normal" : "Warning";
+  return action.kind === "emit-event" ? action.type : "Normal";
 }
 
 async function perform(scene: Scene, action: Action): Promise<void> {
@@ -64,8 +70,11 @@ async function perform(scene: Scene, action: Action): Promise<void> {
   const { namespace, name } = cluster.metadata;
   switch (action.kind) {
     case "add-finalizer":
+      // What a former life of that name said of its end speaks for this one no more.
+      await publish(scene, DRAINED_KEY, (text) => (text === undefined ? undefined : ""));
       return setFinalizers(scene, (finalizers) => [...finalizers, FINALIZER]);
     case "remove-finalizer":
+      await sayHowItEnds(scene, action.isDrained);
       return setFinalizers(scene, (finalizers) => finalizers.filter((each) => each !== FINALIZER));
     case "publish-routing":
       return publish(scene, ROUTING_KEY, (text) => {
@@ -137,13 +146,27 @@ function kindOf(object: string): readonly [Kind, string] {
   return [kind, objectName];
 }
 
+/**
+ * For who asks when the ClickCluster is gone (cmd/chart-hooks). It ends all the same where that cannot be
+ * written, as in a namespace that is itself being deleted: then nobody deletes what may be needed.
+ */
+async function sayHowItEnds(scene: Scene, isDrained: boolean): Promise<void> {
+  const { uid } = scene.cluster.metadata;
+  try {
+    await publish(scene, DRAINED_KEY, () => (isDrained ? uid : ""));
+  } catch (error) {
+    if (!isAdtallyError(error, "SHARED_STATE_UNAVAILABLE")) throw error;
+  }
+}
+
+/** T5 */
 async function publish(
   { client, caches, cluster, term }: Scene,
   key: string,
-  decide: (text: string | undefined) => string,
+  decide: (text: string | undefined) => string | undefined,
 ): Promise<void> {
   const { namespace, name } = cluster.metadata;
-  const metadata = { labels: { [CLUSTER_LABEL]: name }, ownerReferences: [ownerOf(cluster)] };
+  const metadata = { labels: { [CLUSTER_LABEL]: name }, ownerReferences: [] };
   const place = { client, namespace, name: stateName(name), metadata };
   const written = await changeDocument(place, key, decide, term);
   if (written !== undefined) caches.put(configMaps, written);

@@ -23,6 +23,7 @@ export const pods = kind("Pod", "", "v1", "pods");
 export const configMaps = kind("ConfigMap", "", "v1", "configmaps");
 export const services = kind("Service", "", "v1", "services");
 export const secrets = kind("Secret", "", "v1", "secrets");
+export const volumeClaims = kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims");
 export const leases = kind("Lease", "coordination.k8s.io", "v1", "leases");
 export const events = kind("Event", "events.k8s.io", "v1", "events");
 export const disruptionBudgets = kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets");

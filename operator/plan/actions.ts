@@ -28,7 +28,8 @@ interface Done {
 
 export type Action =
   | (Done & { readonly kind: "add-finalizer" })
-  | (Done & { readonly kind: "remove-finalizer" })
+  /** `isDrained`: all that it took in is counted, and no volume holds any of it. */
+  | (Done & { readonly kind: "remove-finalizer"; readonly isDrained: boolean })
   /** `after`: number of the newest generation published so far; 0: none. */
   | (Done & { readonly kind: "publish-routing"; readonly table: RoutingTable; readonly after: number })
   /** `after`: version of the assignment published so far; 0: none. */

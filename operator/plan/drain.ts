@@ -1,12 +1,15 @@
 /**
  * The end of a ClickCluster that was deleted. Its finalizer holds it until what it took in is counted:
  *
- *   gateways ──none left──► actor hosts and all others ──none left──► finalizer
- *      └ they hand in what is spooled   └ once nothing waits in the spill or behind the log
+ *   gateways ──────none left──────► actor hosts and all others ──none left──► finalizer
+ *      └ once nothing is spooled       └ once nothing waits behind the log
  *
- *  E1 A step is taken when the one before it was seen to be done.
- *  E2 After drainSeconds the finalizer goes all the same, with a warning: the log keeps what was not
- *     counted, and a cluster of the same topics goes on from there.
+ *  E1 A step is taken when the one before it was seen to be done. Gateways end when they have said that
+ *     nothing waits in their spools: of one that is gone nobody can ask it.
+ *  E2 After drainSeconds the finalizer goes all the same, with a warning: the log and the gateways'
+ *     volumes keep what was not counted, and a cluster of the same name and topics goes on from there.
+ *  E3 That all is counted is said only of workloads that are there to the end: where the status knows of
+ *     some that somebody else deleted (the garbage collector, in the foreground) it is not known.
  */
 import { releaseOf } from "../api/release.ts";
 import { FINALIZER } from "../api/meta.ts";
@@ -27,19 +30,33 @@ export function planDrain(view: View): DrainPlan {
   if (!finalizers.includes(FINALIZER)) return { actions: [], waitsFor: "" };
   const finish = (reason: string, message: string): Action => ({
     kind: "remove-finalizer",
+    isDrained: reason === "Drained",
     because: { reason, message },
   });
   if (nowMs - Date.parse(deletionTimestamp) >= spec.drainSeconds * 1_000) {
-    const message = `not drained within ${spec.drainSeconds} s: what was not counted stays in the log`;
+    const message = `not drained within ${spec.drainSeconds} s: what was not counted stays in the log and in the gateways' volumes`;
     return { actions: [finish("DrainGivenUp", message)], waitsFor: "" };
   }
   const { actors, gateways, ingest, query } = observed.workloads;
   if (gateways === UNKNOWN) return { actions: [], waitsFor: "what the gateways are" };
+  const gone = (): DrainPlan => {
+    const message =
+      "workloads were deleted before they had drained: what gateways had spooled is in their volumes, which are kept";
+    return { actions: [finish("WorkloadsGone", message)], waitsFor: "" };
+  };
+  if (gateways === undefined && view.status.gateways !== undefined) return gone();
   if (gateways !== undefined && (gateways.replicas > 0 || gateways.pods > 0)) {
-    return { actions: planDeployment(view, "gateways", 0), waitsFor: `${gateways.pods} gateways` };
+    const { pods, replicas } = gateways;
+    if (pods < replicas)
+      return { actions: [], waitsFor: `what ${replicas - pods} gateways say that are away` };
+    const spooled = replicas > 0 ? observed.waitingClicks : 0;
+    if (spooled === UNKNOWN) return { actions: [], waitsFor: "what the gateways say" };
+    if (spooled > 0) return { actions: [], waitsFor: `${spooled} clicks in the spools of gateways` };
+    return { actions: planDeployment(view, "gateways", 0), waitsFor: `${pods} gateways` };
   }
   if (actors === UNKNOWN || query === UNKNOWN || ingest === UNKNOWN)
     return { actions: [], waitsFor: "what the actor hosts are" };
+  if (actors === undefined && view.status.assignmentVersion !== undefined) return gone();
   const waiting = actors === undefined || actors.pods === 0 ? 0 : waitingClicks(view);
   if (waiting === UNKNOWN) return { actions: [], waitsFor: "what the actor hosts say" };
   if (waiting > 0) return { actions: [], waitsFor: `${waiting} clicks that are not counted yet` };

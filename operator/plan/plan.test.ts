@@ -36,6 +36,8 @@ function assertHarmless(world: World, action: Action, isFresh: boolean): void {
       if (owner.unroutedSinceMs === undefined)
         expect(action.assignment.shards.has(shard), `shard ${shard}`).toBe(true);
   }
+  if (action.kind === "remove-finalizer" && action.isDrained)
+    expect(world.waitingClicks, "spooled clicks are said to be counted").toBe(0);
   if (!isFresh || world.cluster.metadata.deletionTimestamp !== undefined) return;
   if (action.kind === "restart-host") {
     const pod = world.pods.get(action.host)!;
@@ -105,6 +107,7 @@ describe("the planner", () => {
           if (random.chance(0.8)) return;
           const deletionTimestamp = timeOf(world.nowMs);
           world.cluster = { ...world.cluster, metadata: { ...world.cluster.metadata, deletionTimestamp } };
+          world.waitingClicks = random.below(2) * 7;
           stormy(world, random, random.below(6), true);
           heal(world);
           settle(world, random, { onAction });

@@ -47,6 +47,7 @@ export interface World {
   /** Clicks a second by ad, and of all others together. */
   adRates: Map<number, number>;
   otherClicks: number;
+  /** In the gateways' volumes. */
   waitingClicks: number;
   isBackendUp: boolean;
   serial: number;
@@ -107,7 +108,8 @@ export function observe(world: World): Observed {
     ),
     reports: new Map(up.map(([name, pod]) => [name, reportOf(world, name, pod)])),
     splits: [...world.splits],
-    waitingClicks: world.waitingClicks,
+    // Where there is no gateway, there is none to ask.
+    waitingClicks: (world.workloads.gateways?.pods ?? 0) === 0 ? 0 : world.waitingClicks,
     backends: { redpanda: world.isBackendUp, clickhouse: world.isBackendUp, redis: world.isBackendUp },
     objects: new Map(world.objects),
   };
@@ -239,7 +241,8 @@ export function pass(world: World, ms: number, random: SeededRandom, haste: numb
     if (each !== undefined)
       world.workloads[component] = { ...each, pods: each.replicas, ready: each.replicas };
   }
-  if ((gateways?.pods ?? 0) === 0) world.waitingClicks = 0;
+  // What is spooled is in volumes, which outlive their gateways: only those hand it in.
+  if ((gateways?.pods ?? 0) > 0 && world.isBackendUp && random.chance(haste)) world.waitingClicks = 0;
   for (const [name, pod] of world.pods) if (pod.isUp) obey(world, name, pod, random, haste);
 }
 

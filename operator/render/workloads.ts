@@ -5,7 +5,8 @@
  *     whose pods come back to their volumes.
  *  W2 Of an actor host that is scaled away the volume goes: its shards have gone, the log gives their state
  *     back, and a state that is older than the log would halt a shard. A gateway's stays: clicks may
- *     be spooled on it, which the next gateway of that name hands on.
+ *     be spooled on it, which the next gateway of that name hands on. So it does when the ClickCluster
+ *     goes, which may have been given up before it had drained.
  *  W3 Actor hosts are restarted by the planner alone (OnDelete), which moves their shards first; all
  *     others by Kubernetes, one by one, and never below what serves.
  */
@@ -60,7 +61,7 @@ function statefulSet(
   cluster: ClickCluster,
   component: "actors" | "gateways",
   { size, storageClassName }: Storage,
-  whenScaled: "Retain" | "Delete",
+  kept: "Retain" | "Delete",
   updateStrategy: V1StatefulSetUpdateStrategy,
 ): StatefulSet {
   const { name } = cluster.metadata;
@@ -75,7 +76,10 @@ function statefulSet(
       ...(storageClassName !== undefined && { storageClassName }),
     },
   };
-  const kept: V1StatefulSetPersistentVolumeClaimRetentionPolicy = { whenDeleted: "Delete", whenScaled };
+  const policy: V1StatefulSetPersistentVolumeClaimRetentionPolicy = {
+    whenDeleted: kept,
+    whenScaled: kept,
+  };
   const spec: V1StatefulSetSpec = {
     serviceName: workloadName(name, component),
     selector: { matchLabels },
@@ -84,7 +88,7 @@ function statefulSet(
     updateStrategy,
     minReadySeconds: MIN_READY_SECONDS,
     revisionHistoryLimit: REVISIONS,
-    persistentVolumeClaimRetentionPolicy: kept,
+    persistentVolumeClaimRetentionPolicy: policy,
     template: podTemplate(cluster, component, "claimed"),
     volumeClaimTemplates: [claim],
   };

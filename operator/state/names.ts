@@ -10,3 +10,5 @@ export const FIELD_MANAGER = "adtally-operator";
 /** Keys of the state's ConfigMap, and the files that programs read from --state-dir. */
 export const ROUTING_KEY = "routing.json";
 export const ASSIGNMENT_KEY = "assignment.json";
+/** Uid of the ClickCluster that ended with all that it took in counted; empty: not known of any. */
+export const DRAINED_KEY = "drained";
