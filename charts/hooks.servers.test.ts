@@ -139,9 +139,39 @@ describe.skipIf(lacks !== undefined)("the chart's hooks", () => {
     expect(await ranTo(0, "adtally-uninstall")).toContain("ClickCluster ads/adtally: gone");
   });
 
+  /** As an operator leaves them: the state, and a gateway's volume. */
+  async function leftBehind(drained: string): Promise<void> {
+    const metadata = (name: string) => ({ name, labels: { "adtally.dev/cluster": RELEASE } });
+    const resources = { requests: { storage: "1Mi" } };
+    const claim = { accessModes: ["ReadWriteOnce"], resources, storageClassName: "none" };
+    const items = [
+      { apiVersion: "v1", kind: "ConfigMap", metadata: metadata("adtally-state"), data: { drained } },
+      {
+        apiVersion: "v1",
+        kind: "PersistentVolumeClaim",
+        metadata: metadata("data-adtally-gateways-0"),
+        spec: claim,
+      },
+    ];
+    const list = JSON.stringify({ apiVersion: "v1", kind: "List", items });
+    await kubectl(["apply", ...IN_NAMESPACE, "-f", "-"], list);
+  }
+
+  it("keep gateways' volumes, and the state, of a ClickCluster that has not drained", async () => {
+    await leftBehind("");
+    const said = await ranTo(0, "adtally-uninstall");
+    expect(said).toContain("PersistentVolumeClaim ads/data-adtally-gateways-0: stays");
+    expect(said).toContain("ConfigMap ads/adtally-state: stays");
+    await kubectl(["get", "pvc/data-adtally-gateways-0", "configmap/adtally-state", ...IN_NAMESPACE]);
+  });
+
   it("leave nothing behind the release", async () => {
     await ranTo(0, "adtally-make-keys");
-    await ranTo(0, "adtally-uninstall");
+    await leftBehind("uid-of-the-last");
+    const said = await ranTo(0, "adtally-uninstall");
+    expect(said).toContain("PersistentVolumeClaim ads/data-adtally-gateways-0: deleted");
+    expect(said).toContain("ConfigMap ads/adtally-state: deleted");
+    expect(await ranTo(0, "adtally-forget-lease")).toContain("is not there");
     const rights = hooks.filter(({ kind }) => /^(ServiceAccount|Role|RoleBinding)$/.test(kind));
     // As helm does when a hook is done.
     await kubectl(["delete", ...IN_NAMESPACE, "-f", "-"], listOf(rights));

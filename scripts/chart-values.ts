@@ -56,7 +56,7 @@ const values = group({
     serviceAccount: group({ create: flag, name: dnsName, annotations: labels }),
     podDisruptionBudget: group({ enabled: flag }),
   }),
-  hooks: group({ resources, uninstallSeconds: seconds }),
+  hooks: group({ resources, uninstallSeconds: seconds, keepState: flag }),
   networkPolicy: group({
     enabled: flag,
     apiServerPorts: ports.min(1),

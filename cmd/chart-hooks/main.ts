@@ -7,7 +7,7 @@ import { createKubeClient, type KubeClient } from "../../operator/kube/client.ts
 import { PROGRAM_VERSION } from "../lib/program.ts";
 import { forgetLease } from "./lease.ts";
 import { adminKey, deleteSecret, makeSecret, password, tokenKeys, type Wanted } from "./secrets.ts";
-import { deleteCluster } from "./uninstall.ts";
+import { deleteCluster, deleteLeftBehind } from "./uninstall.ts";
 
 const REQUEST_MS = 10_000;
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -41,6 +41,7 @@ interface MakeKeys extends Common {
 }
 interface Uninstall extends Common {
   readonly clickCluster?: string;
+  readonly deleteState?: boolean;
   readonly secret: readonly string[];
   readonly deadlineSeconds: number;
 }
@@ -103,9 +104,10 @@ withCommon("make-keys", "Makes Secrets of keys, where there are none; those that
 
 withCommon(
   "uninstall",
-  "Deletes the ClickCluster and waits until it has drained, then the Secrets that were made for the release.",
+  "Deletes the ClickCluster and waits until it has drained, then its volumes, and the Secrets that were made for the release.",
 )
   .option("--click-cluster <name>", "the ClickCluster", dnsName)
+  .option("--delete-state", "its routing table and assignment too: where its topics and Redis go as well")
   .addOption(
     new Option("--secret <name>", "a Secret that make-keys may have made; may be given many times")
       .argParser((name, before: readonly string[]) => [...before, dnsName(name)])
@@ -116,8 +118,18 @@ withCommon(
     withClient(flags, async (client) => {
       const { namespace, clickCluster: name, deadlineSeconds } = flags;
       const deadlineMs = deadlineSeconds * 1_000;
-      if (name !== undefined)
-        await deleteCluster({ client, clock: systemClock, namespace, name, deadlineMs, report: say });
+      if (name !== undefined) {
+        const uid = await deleteCluster({
+          client,
+          clock: systemClock,
+          namespace,
+          name,
+          deadlineMs,
+          report: say,
+        });
+        const { deleteState = false } = flags;
+        for (const line of await deleteLeftBehind({ client, namespace, name, uid, deleteState })) say(line);
+      }
       for (const secret of flags.secret) say(await deleteSecret({ client, ...flags }, secret));
     }),
   );

@@ -29,7 +29,8 @@ export function valuesOf({ tag, endpoints, mergeAfterSeconds }: Wanted): object 
   const resources = { requests: { cpu: "20m", memory: "128Mi" }, limits: { memory: "1Gi" } };
   return {
     image: { repository: IMAGE, tag, pullPolicy: "Never" },
-    hooks: { uninstallSeconds: 120 },
+    // Nothing goes on from it, and nothing is to be left.
+    hooks: { uninstallSeconds: 120, keepState: false },
     clickCluster: {
       shards: { min: 6, max: 12, clicksPerSecond: SHARD_CLICKS_PER_SECOND },
       actors: { replicas: 1, min: 1, max: 3, resources, storage: { size: "1Gi" } },
