@@ -48,13 +48,16 @@ export interface RawRow {
   readonly click_ms: string;
 }
 
-/** Rows of the log in its order; a block that the log holds twice, and a row sent twice, once. */
+/**
+ * Rows of the log in its order, each once where it was inserted twice. Those of a block that the log
+ * holds twice are there twice: blocks are told apart by their writers, and these by their offsets alone.
+ */
 export function readRaw(clickhouse: ClickHouse): Promise<RawRow[]> {
   return clickhouse.rows<RawRow>(
     `SELECT toString(impression_id) AS impression_id, ad_id, shard, offset, verdict, reason,
             toUnixTimestamp64Milli(click_time) AS click_ms
      FROM adtally.clicks_raw AS raw ORDER BY raw.shard, raw.offset, raw.row_number
-     LIMIT 1 BY raw.shard, raw.sequence, raw.row_number, raw.received_time, raw.impression_id`,
+     LIMIT 1 BY raw.shard, raw.offset, raw.row_number`,
   );
 }
 
