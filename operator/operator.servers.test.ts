@@ -156,6 +156,20 @@ describe.skipIf(lacks !== undefined)("the operator on a real API server", () => 
     const splits = async () =>
       (await cluster.list<HotAdSplitObject>(hotAdSplits, NAMESPACE)).map(({ spec }) => spec);
     await expect.poll(splits, SOON).toMatchObject([{ adId: "77", origin: "Policy" }]);
+    // A person's field manager then holds the field: it is taken back, and holds nothing up.
+    const [{ ways } = { ways: 0 }] = await splits();
+    expect(ways).toBeGreaterThan(1);
+    await cluster.server.kubectl([
+      "patch",
+      "hotadsplit",
+      `${NAME}-77`,
+      "-n",
+      NAMESPACE,
+      "--type=merge",
+      "-p",
+      '{"spec":{"ways":1}}',
+    ]);
+    await expect.poll(splits, SOON).toMatchObject([{ adId: "77", ways, origin: "Policy" }]);
     hosts.load = {};
     await expect.poll(splits, SOON).toEqual([]);
     clock.skip(300_000);
