@@ -20,7 +20,7 @@ import {
 import { isSameAssignment, markUnrouted, shardsToKeep } from "../../actors/assignment/keep.ts";
 import type { Action } from "./actions.ts";
 import type { Parts } from "./rollout.ts";
-import { heldOf, type View } from "./view.ts";
+import { heldOf, versionAnew, type View } from "./view.ts";
 import { UNKNOWN } from "./world.ts";
 
 export function planAssignment(view: View, parts: Parts | undefined): readonly Action[] {
@@ -28,7 +28,7 @@ export function planAssignment(view: View, parts: Parts | undefined): readonly A
   if (parts === undefined || assignment === UNKNOWN || routing === UNKNOWN || routing === undefined)
     return [];
   if (newest === undefined || parts.targets.size === 0) return [];
-  const current = assignment ?? NO_ASSIGNMENT;
+  const current = assignment ?? { ...NO_ASSIGNMENT, version: versionAnew(nowMs) };
   const next = nextAssignment(view, current, parts, shardsToKeep(current, routing, nowMs, limits));
   const marked = markUnrouted(next, routing, nowMs, limits);
   if (!lost.includes("assignment") && isSameAssignment(current, marked)) return [];

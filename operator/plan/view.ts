@@ -74,15 +74,17 @@ function newestVersion({ reports }: Observed, { assignmentVersion = 0 }: ClickCl
 }
 
 /**
- * The assignment that was lost, from what the hosts still hold by it; not before all have said so.
- * Its version is the time in seconds: above that of any which was published, and lost, since the hosts
- * last told what they follow, as they take up no other one of the same version.
+ * Where an assignment begins that goes on from none: the time in seconds. One may have been published,
+ * and lost, that nobody has told of yet, and hosts that follow it take up no other of the same version.
  */
+export const versionAnew = (nowMs: number): number => Math.floor(nowMs / 1_000);
+
+/** The assignment that was lost, from what the hosts still hold by it; not before all have said so. */
 function recovered({ hosts, reports }: Observed, newest: number, nowMs: number): Seen<Assignment> {
   if (hosts === UNKNOWN) return UNKNOWN;
   const owners = new Map<number, { host: string; epoch: number }>();
   const addresses = new Map<string, string>();
-  let version = Math.max(newest, Math.floor(nowMs / 1_000));
+  let version = Math.max(newest, versionAnew(nowMs));
   for (const [host, { address, isUp }] of hosts) {
     const report = reports.get(host);
     if (report === undefined && isUp) return UNKNOWN;
